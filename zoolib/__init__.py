@@ -1,0 +1,1 @@
+"""The Trainable Zoo: training loops that the book's chapters call."""
