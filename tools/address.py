@@ -72,7 +72,7 @@ def strays(files: dict[str, str], url: str) -> list[str]:
     """'PATH:LINE: LINK' for each link in `files` that should name the repository at `url` and does not.
 
     Links that run or install something must be ours. So must every other link in the files at the root and in
-    folders with a dot. Elsewhere a page may point to other people's repositories, unless one half is as in ours.
+    folders with a dot. Elsewhere a page may point to other repositories, unless one half of it is as in ours.
     """
     owner, name = parse(url)
     our_site = site(url).removeprefix("https://").rstrip("/")
