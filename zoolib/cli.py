@@ -1,0 +1,263 @@
+"""The command line: train, evaluate, play, grade.  A part of the library is imported only when it is asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import io
+import json
+import os
+import sys
+from dataclasses import dataclass, make_dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+ALGORITHMS = {"dqn": "zoolib.rl.dqn"}
+
+USAGE = """usage: zoolib COMMAND ...
+
+  zoolib train ALGORITHM   train; ALGORITHM is one of: {algorithms}
+  zoolib evaluate SOURCE   mean return over held-out episodes, with an interval
+  zoolib play SOURCE       watch it play, in a window or as a video
+  zoolib grade NOTEBOOK... grade student copies of chapters
+
+SOURCE is a run folder or the name of weights that ship with zoolib: {weights}.
+`zoolib COMMAND --help` (`zoolib train ALGORITHM --help`) lists the options.
+"""
+
+
+class UsageError(Exception):
+    """A mistake on the command line, in one sentence."""
+
+
+@dataclass
+class RunOptions:
+    """How to run."""
+
+    out: Path | None = None
+    """Folder for config, metrics, checkpoints and weights; it must not hold another run. None keeps nothing."""
+    seed: int = 0
+    """Seeds everything."""
+    budget: str = "quick"
+    """quick (seconds to minutes on a laptop) or full (the headline run)."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps; auto keeps tiny networks on the CPU."""
+    threads: int | None = None
+    """Threads of the CPU; None leaves it to the algorithm (1 for tiny networks)."""
+    resume: bool = False
+    """Go on from the last good checkpoint in --out."""
+    checkpoint_seconds: float = 30.0
+    """Seconds between two checkpoints."""
+    tensorboard: bool = False
+    """Also write TensorBoard events into --out."""
+    quiet: bool = False
+    """No progress bar."""
+
+
+def parse(options, args: list[str], prog: str):
+    """Fill `options` (a dataclass with defaults) from flags; a mistake becomes one sentence."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            config = (tyro.conf.FlagCreatePairsOff,)
+            return tyro.cli(type(options), default=options, args=args, prog=prog, config=config)
+    except SystemExit as error:
+        if not error.code:
+            raise
+        # tyro draws a box: its first paragraph says what is wrong
+        lines = [line.strip("│╭╮╰╯─ ") for line in said.getvalue().splitlines()]
+        wrong = " ".join(lines[1 : lines.index("", 1)] if "" in lines[1:] else lines[1:])
+        flags = [word.strip(",") for line in lines for word in line.split() if word.startswith("--")]
+        near = [flag for flag in flags if flag not in [*args, "--help"]]
+        hint = f"; perhaps {near[0]}" if near and wrong.startswith("Unrecognized") else ""
+        raise UsageError(f"{wrong}{hint} ({prog} --help lists the options)") from None
+
+
+def train(args: list[str]) -> int:
+    if not args or args[0] in ("-h", "--help"):
+        print(USAGE.format(**_known()))
+        return 0 if args else 2
+    name, *flags = args
+    if name not in ALGORITHMS:
+        near = difflib.get_close_matches(name, ALGORITHMS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(ALGORITHMS)}"
+        raise UsageError(f"no algorithm is called {name!r}; {hint}")
+    algorithm = importlib.import_module(ALGORITHMS[name])
+    from zoolib.run import Run
+
+    # the preset depends on two flags, so they are looked for before the others are read
+    budget = _flag(flags, "--budget", RunOptions.budget)
+    preset = algorithm.preset(_flag(flags, "--env-id", algorithm.Config.env_id), budget)
+    options_type = make_dataclass(
+        "Options",
+        [
+            ("run", Annotated[RunOptions, tyro.conf.arg(name="")], None),
+            ("config", Annotated[algorithm.Config, tyro.conf.arg(name="")], None),
+        ],
+    )
+    given = parse(options_type(RunOptions(), preset.config), flags, f"zoolib train {name}")
+    options, config = given.run, given.config
+    if options.resume and options.out is None:
+        raise UsageError("--resume needs --out, the folder of the run to go on with")
+    run = Run(
+        options.out,
+        seed=options.seed,
+        device=options.device,
+        threads=options.threads,
+        resume=options.resume,
+        checkpoint_seconds=options.checkpoint_seconds,
+        progress=not options.quiet,
+        tensorboard=options.tensorboard,
+    )
+    if not options.quiet:
+        run.announce = f"{name} on {config.env_id}, {preset.words}"
+    run.figures |= {"command": "zoolib " + " ".join(["train", *args])}
+    algorithm.train(config, run=run)
+    if run.stopped == "interrupted":
+        where = f"; go on with: zoolib train {' '.join(args)} --resume" if options.out else ""
+        print(f"stopped at step {run.step}{where}", file=sys.stderr)
+        return 130
+    print(json.dumps(run.figures))
+    return 0
+
+
+@dataclass
+class EvaluateOptions:
+    """Mean return over held-out episodes, with a 95 % bootstrap interval."""
+
+    source: Annotated[str, tyro.conf.Positional]
+    """A run folder, or the name of shipped weights."""
+    episodes: int = 100
+    """Episodes to play."""
+    seed: int = 0
+    """Which held-out start states; never those of training or validation."""
+    json: bool = False
+    """Print one JSON object: mean, low, high, episodes and the return of each."""
+
+
+def evaluate(args: list[str]) -> int:
+    options = _parse_source(EvaluateOptions, args, "zoolib evaluate")
+    if options.episodes < 1:
+        raise UsageError(f"--episodes must be at least 1, not {options.episodes}")
+    from zoolib.rl.evaluate import evaluate as measure
+
+    policy, config = _load(options.source)
+    result = {"source": options.source} | measure(config.env_id, policy, episodes=options.episodes, seed=options.seed)
+    if options.json:
+        print(json.dumps(result))
+    else:
+        print("{env_id}: {mean:.1f} [{low:.1f}, {high:.1f}] over {episodes} episodes".format(**result))
+    return 0
+
+
+@dataclass
+class PlayOptions:
+    """Watch a trained policy."""
+
+    source: Annotated[str, tyro.conf.Positional]
+    """A run folder, or the name of shipped weights."""
+    video: Path | None = None
+    """Record to this .mp4 file instead of opening a window."""
+    episodes: int = 1
+    """Episodes to play."""
+    seed: int = 0
+    """Which held-out start states."""
+
+
+def play(args: list[str]) -> int:
+    options = _parse_source(PlayOptions, args, "zoolib play")
+    if options.video is not None and options.video.suffix != ".mp4":
+        raise UsageError(f"--video wants a name that ends in .mp4, not {options.video}")
+    if options.episodes < 1:
+        raise UsageError(f"--episodes must be at least 1, not {options.episodes}")
+    policy, config = _load(options.source)
+    windows = sys.platform in ("win32", "darwin") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if options.video is None and not windows:
+        raise UsageError("there is no display here to open a window on; record instead, with --video FILE.mp4")
+    from zoolib.rl import video
+
+    returns = video.play(config.env_id, policy, episodes=options.episodes, seed=options.seed, video=options.video)
+    for i, value in enumerate(returns):
+        print(f"episode {i + 1}: return {value:g}")
+    if options.video is not None:
+        print(f"recorded {options.video}")
+    return 0
+
+
+def grade(args: list[str]) -> int:
+    from zoolib.teach.grade import grade_command
+
+    return grade_command(args)
+
+
+def _load(source: str):
+    """Policy and Config from a run folder or from shipped weights."""
+    from zoolib import pretrained
+
+    folder = Path(source)
+    if folder.exists():
+        if not (folder / "config.json").is_file():
+            raise UsageError(f"{source} is not a run folder: it holds no config.json")
+        if not (folder / "weights.safetensors").is_file():
+            raise UsageError(f"the run in {source} has no weights yet; finish it with --resume")
+        state, header = pretrained.load_weights(folder / "weights.safetensors")
+    elif source in pretrained.names():
+        state, header = pretrained.load(source)
+    else:
+        shipped = ", ".join(pretrained.names()) or "none yet"
+        raise UsageError(f"{source!r} is neither a run folder nor shipped weights ({shipped})")
+    if header.get("algorithm") not in ALGORITHMS:
+        raise UsageError(f"{source} was trained by {header.get('algorithm')!r}, which this zoolib does not have")
+    return importlib.import_module(ALGORITHMS[header["algorithm"]]).load(state, header)
+
+
+def _parse_source(options_type, args: list[str], prog: str):
+    """Parse options whose first argument is a source, which has no default."""
+    if not args or (args[0].startswith("-") and args[0] not in ("-h", "--help")):
+        raise UsageError(f"{prog} wants a run folder or the name of shipped weights first")
+    return parse(options_type(source=tyro.MISSING), args, prog)
+
+
+def _flag(args: list[str], name: str, default: str) -> str:
+    for i, arg in enumerate(args):
+        if arg == name and i + 1 < len(args):
+            return args[i + 1]
+        if arg.startswith(name + "="):
+            return arg.partition("=")[2]
+    return default
+
+
+def _known() -> dict:
+    from zoolib import pretrained
+
+    return {"algorithms": ", ".join(ALGORITHMS), "weights": ", ".join(pretrained.names()) or "none yet"}
+
+
+COMMANDS = {"train": train, "evaluate": evaluate, "play": play, "grade": grade}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; returns 0, 2 for a user's mistake, 1 for a run that failed, 130 after Ctrl-C."""
+    args = sys.argv[1:] if argv is None else argv
+    if not args or args[0] in ("-h", "--help"):
+        print(USAGE.format(**_known()))
+        return 0 if args else 2
+    try:
+        if args[0] not in COMMANDS:
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(COMMANDS)}"
+            raise UsageError(f"no command is called {args[0]!r}; {hint}")
+        return COMMANDS[args[0]](args[1:])
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        from zoolib.pretrained import WeightsError
+        from zoolib.run import NonFiniteLoss, RunError
+
+        if not isinstance(error, (UsageError, RunError, WeightsError)):
+            raise
+        print(f"zoolib: {error}", file=sys.stderr)
+        return 1 if isinstance(error, NonFiniteLoss) else 2

@@ -1,0 +1,71 @@
+"""Recorded results: the measured evidence that chapters quote, one JSON file a record.
+
+Only `make results` writes them.  Each variant carries a digest of the code that made it; `recorded` says so where
+that code has changed since.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import json
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+# in a wheel the records lie inside the package, in a checkout where the book keeps them
+FOLDER = PACKAGE / "results" if (PACKAGE / "results").is_dir() else PACKAGE.parent / "book" / "results"
+
+
+def code_digest(module: str) -> str:
+    """Digest of what a zoolib module does: its code and that of the zoolib modules it imports.
+
+    Comments, docstrings and layout do not count, so that a better sentence makes no result stale.
+    """
+    total = hashlib.sha256()
+    for name, tree in sorted(_closure(module, {}).items()):
+        total.update(f"{name}:{ast.dump(tree)}".encode())
+    return total.hexdigest()[:16]
+
+
+def _closure(module: str, seen: dict[str, ast.Module]) -> dict[str, ast.Module]:
+    spec = importlib.util.find_spec(module)
+    if module in seen or spec is None or not spec.origin:
+        return seen
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):  # a string that stands alone is a docstring or a field's sentence
+            node.body = [n for n in body if not (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant))]
+    seen[module] = tree
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "zoolib":
+            _closure(node.module, seen)
+    return seen
+
+
+def recorded(name: str) -> dict:
+    """The record `name`: machine, commit, and for each variant its command and the runs of all seeds.
+
+    Prints a line where the code has changed since it was recorded.  Raises FileNotFoundError, naming the
+    records there are, for an unknown name.
+    """
+    path = FOLDER / f"{name}.json"
+    if not path.is_file():
+        there = ", ".join(sorted(p.stem for p in FOLDER.glob("*.json"))) or "none yet"
+        raise FileNotFoundError(f"there is no record {name!r}; recorded are: {there}")
+    record = json.loads(path.read_text())
+    stale = stale_variants(record)
+    if stale:
+        print(
+            f"Recorded at commit {record['commit'][:8]}; the code behind {', '.join(stale)} has changed since, "
+            "so a new recording may differ."
+        )
+    return record
+
+
+def stale_variants(record: dict) -> list[str]:
+    """The variants of a record whose code is no longer the code that made them."""
+    return [
+        name for name, variant in record["variants"].items() if variant["code_hash"] != code_digest(variant["module"])
+    ]

@@ -1,0 +1,106 @@
+"""Gymnasium's vector environments, reduced to what a learner wants: real transitions only.
+
+Gymnasium restarts a finished copy in one of three ways (Towers et al. 2024, "autoreset mode"):
+at the NEXT step (the default: the step after a done one is a reset and no experience), in the SAME step (the
+observation returned is the new episode's, the old one's last lies in info["final_obs"]), or not at all (DISABLED:
+the caller resets).  `Stepper` hides which.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.wrappers.vector import FlattenObservation
+
+from zoolib.rl.replay import Batch
+from zoolib.run import RunError
+
+# Three streams of seeds that never meet: what is learned on, what picks the weights, what is reported.
+TRAINING, VALIDATION, HELD_OUT = 0, 1, 2
+
+
+def env_seed(stream: int, seed: int) -> int:
+    """The seed of an environment in one of the three streams; different streams never share one."""
+    return int(np.random.SeedSequence([stream, seed]).generate_state(1)[0])
+
+
+def check_env_id(env_id: str) -> None:
+    """Raise RunError with the nearest names if Gymnasium knows no such environment."""
+    if ":" in env_id:
+        return  # "module:Name-v0" is imported when it is made
+    try:
+        gym.spec(env_id)
+    except gym.error.Error:
+        stem = env_id.split("-v")[0].lower()
+        known = {name.split("-v")[0].lower(): name for name in gym.registry if ("/" in name) == ("/" in env_id)}
+        near = [known[k] for k in difflib.get_close_matches(stem, known, n=3, cutoff=0.5)]
+        hint = f"did you mean {', '.join(near)}?" if near else "gymnasium.registry lists those there are"
+        raise RunError(f"no environment is called {env_id!r}; {hint}") from None
+
+
+def make_envs(env_id: str, num_envs: int, **kwargs) -> VectorEnv:
+    """`num_envs` copies of a registered environment, with its own vectorised version where it has one.
+
+    Observations that are not one array (Discrete, Dict, Tuple, ...) are flattened to a vector.
+    Raises RunError where the environment is unknown or cannot be made.
+    """
+    check_env_id(env_id)
+    try:
+        envs = gym.make_vec(env_id, num_envs, **kwargs)
+    except (gym.error.Error, ImportError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(f"{env_id} is registered but could not be made: {reason}") from None
+    if not isinstance(envs.single_observation_space, spaces.Box):
+        envs = FlattenObservation(envs)
+    return envs
+
+
+def require_discrete(envs: VectorEnv, env_id: str, algorithm: str) -> int:
+    """The number of actions.  Raises RunError, naming what fits, where actions are not 0 … n − 1."""
+    space = envs.single_action_space
+    if not isinstance(space, spaces.Discrete):
+        fits = "DDPG acts in such a space" if isinstance(space, spaces.Box) else "flatten it to one Discrete space"
+        raise RunError(f"{algorithm} chooses among numbered actions, but {env_id} has the action space {space}; {fits}")
+    if space.start != 0:
+        raise RunError(f"{env_id} numbers its actions from {space.start}; {algorithm} wants them from 0")
+    return int(space.n)
+
+
+class Stepper:
+    """Steps a vector environment and hands out the transitions that really happened.
+
+    obs: the observations to act on now, [N, ...].  finished: the returns of the episodes that the last step ended,
+    by copy.
+    """
+
+    def __init__(self, envs: VectorEnv, seed: int):
+        self.envs = envs
+        # an environment that states no mode follows Gymnasium's default
+        self.mode = envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
+        self.obs, _ = envs.reset(seed=seed)
+        self.done = np.zeros(envs.num_envs, bool)
+        self.returns = np.zeros(envs.num_envs)
+        self.finished: dict[int, float] = {}
+
+    def step(self, action: np.ndarray) -> Batch:
+        """Take one action [N] in each copy.  Returns at most N transitions: a step that was a reset is left out."""
+        if self.mode == AutoresetMode.DISABLED and self.done.any():
+            self.obs, _ = self.envs.reset(options={"reset_mask": self.done})
+        was_reset = self.done if self.mode == AutoresetMode.NEXT_STEP else np.zeros_like(self.done)
+        obs, (next_obs, reward, terminated, truncated, info) = self.obs, self.envs.step(action)
+        self.obs, self.done = next_obs, terminated | truncated
+        if self.mode == AutoresetMode.SAME_STEP and self.done.any():
+            next_obs = next_obs.copy()
+            for i in np.flatnonzero(self.done):
+                next_obs[i] = info["final_obs"][i]
+        real = ~was_reset
+        self.returns[real] += reward[real]
+        ended = real & self.done
+        self.finished = dict(zip(np.flatnonzero(ended).tolist(), self.returns[ended].tolist(), strict=True))
+        self.returns[ended] = 0.0
+        columns = (obs, action, reward, next_obs, terminated)
+        return Batch(*columns) if real.all() else Batch(*(column[real] for column in columns))

@@ -1,0 +1,59 @@
+"""Record a policy's episode as an mp4."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.wrappers import FlattenObservation, RecordVideo
+
+from zoolib.rl.envs import HELD_OUT, check_env_id, env_seed
+from zoolib.run import RunError
+
+
+def play(
+    env_id: str,
+    policy: Callable[[np.ndarray], np.ndarray],
+    *,
+    episodes: int = 1,
+    seed: int = 0,
+    video: str | Path | None = None,
+) -> list[float]:
+    """Play episodes and return their returns; draws in a window, or with `video` into an mp4 file.
+
+    policy: observations [N, ...] to actions [N], here with N = 1.  A video holds one file per episode, the first
+    at `video` itself and the others numbered.  Raises RunError where the environment cannot be drawn.
+    """
+    check_env_id(env_id)
+    try:
+        env = gym.make(env_id, render_mode="rgb_array" if video is not None else "human")
+    except (gym.error.Error, TypeError, AssertionError, ImportError) as error:
+        raise RunError(f"{env_id} cannot be drawn: {str(error).splitlines()[0]}") from None
+    if not isinstance(env.observation_space, spaces.Box):
+        env = FlattenObservation(env)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # RecordVideo warns that its folder exists; this one is ours
+        if video is not None:
+            env = RecordVideo(env, folder, episode_trigger=lambda _: True)
+        returns = []
+        for episode in range(episodes):
+            obs, _ = env.reset(seed=env_seed(HELD_OUT, seed * 10_000 + episode))
+            returns.append(0.0)
+            done = False
+            while not done:
+                obs, reward, terminated, truncated, _ = env.step(policy(obs[None])[0])
+                returns[-1] += float(reward)
+                done = terminated or truncated
+        env.close()
+        if video is not None:
+            video = Path(video)
+            video.parent.mkdir(parents=True, exist_ok=True)
+            for i in range(episodes):
+                target = video if i == 0 else video.with_name(f"{video.stem}-{i + 1}{video.suffix}")
+                target.write_bytes(Path(folder, f"rl-video-episode-{i}.mp4").read_bytes())
+    return returns
