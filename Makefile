@@ -1,0 +1,18 @@
+# Every command is `python tools/build.py NAME`; it makes .venv by itself and works the same where there is no make.
+PYTHON ?= python3
+ZOO = @$(PYTHON) tools/build.py
+
+.DEFAULT_GOAL = help
+.PHONY: help book test serve lab student results bench address lock clean
+
+help book test lab student bench lock clean:
+	$(ZOO) $@
+
+serve:
+	$(ZOO) serve $(PORT)
+
+results:
+	$(ZOO) results $(if $(CHAPTER),--chapter $(CHAPTER)) $(if $(STALE),--stale)
+
+address:
+	$(ZOO) address $(URL)
