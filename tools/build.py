@@ -263,7 +263,6 @@ def build_site(root):
     if built.get("source") == wanted and built.get("html") == _digest(html, html.rglob("*")):
         print("Site: unchanged.", flush=True)
         return 0
-    stamp.unlink(missing_ok=True)
     status = site.build(source, html, root)
     if status == 0:
         assemble.copy_media(source, html)

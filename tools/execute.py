@@ -379,11 +379,12 @@ class Job:
         return target.relative_to(self.root).as_posix()
 
     def stop(self) -> None:
-        end_descendants(self.process.pid)
-        with suppress(OSError):
+        """End the worker and all that it started."""
+        self.process.stdin.close()  # it then ends them itself
+        try:
+            self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
             self.process.kill()
-        self.process.wait()
-        self.process.stdin.close()
 
 
 def end_descendants(pid: int) -> None:

@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import json
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -301,34 +300,57 @@ def test_on_one_core_or_beside_the_unit_tests_one_runs_at_a_time(tmp_path, monke
     assert beside[0] == ("d-new",) and beside[1] == ("b-long",)
 
 
-@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
-def test_an_interrupted_build_leaves_no_process_and_resumes(tmp_path, kill):
+def wait_for(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def gone(pid):
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.fixture
+def half(tmp_path):
+    """A book of a fast chapter and of one that writes its process id to `kernel` and waits while `held` exists."""
     write_book(tmp_path, "fast", "slow")
-    held, kernel = tmp_path / "held", tmp_path / "kernel"
-    held.touch()
-    write_chapter(tmp_path, "fast", "print(1)")
-    wait = f"import os, pathlib, time\npathlib.Path({str(kernel)!r}).write_text(str(os.getpid()))\nprint(2)"
-    write_chapter(tmp_path, "slow", f"{wait}\nwhile pathlib.Path({str(held)!r}).exists(): time.sleep(0.1)")
-    command = f"from pathlib import Path; from tools import execute; execute.run(Path({str(tmp_path)!r}))"
-    process = subprocess.Popen([sys.executable, "-c", command], cwd=REPOSITORY, stderr=subprocess.DEVNULL)
+    (tmp_path / "held").touch()
+    wait = f"import os, pathlib, time\nroot = pathlib.Path({str(tmp_path)!r})\nprint(os.getpid())"
+    wait += "\n(root / 'kernel').write_text(str(os.getpid()))\nwhile (root / 'held').exists(): time.sleep(0.1)"
+    write_chapter(tmp_path, "slow", wait)
+    kernel = tmp_path / "kernel"
+    # The fast one ends only when the slow one runs, so that there is something to interrupt.
+    started = f"import pathlib, time\nwhile not pathlib.Path({str(kernel)!r}).exists(): time.sleep(0.1)"
+    write_chapter(tmp_path, "fast", started, "print(1)")
+    return tmp_path
 
-    def wait_for(condition):
-        deadline = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
 
-    fast = execute.executed(tmp_path, "fast").with_suffix(".json")
+def test_ctrl_c_ends_what_runs(half):
+    def interrupt(line):
+        if "/2] fast" in line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute.run(half, say=interrupt)
+    assert gone(int((half / "kernel").read_text())) and not (half / "_build" / "work").exists()
+    assert stale(half) == ["slow"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_killed_build_leaves_no_process_and_resumes(half):
+    command = f"from pathlib import Path; from tools import execute; execute.run(Path({str(half)!r}))"
+    process = subprocess.Popen([sys.executable, "-c", command], cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+    fast = execute.executed(half, "fast").with_suffix(".json")
     try:
-        wait_for(lambda: fast.exists() and kernel.exists() and kernel.read_text())
-        assert stale(tmp_path) == ["slow"]
+        wait_for(fast.exists)
     finally:
-        process.send_signal(kill)
-    assert process.wait(timeout=30) != 0
-    pid = int(kernel.read_text())
-    wait_for(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
-    held.unlink()
-    report = execute.run(tmp_path, say=silent)
+        process.kill()
+    process.wait()
+    pid = int((half / "kernel").read_text())
+    wait_for(lambda: gone(pid))
+    (half / "held").unlink()
+    report = execute.run(half, say=silent)
     assert names(report.executed) == ["slow"] and report.kept == ["fast"]
 
 
