@@ -15,9 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
-HEADER = (
-    "# Written by `make lock` from pyproject.toml; used as constraints (pip install -c requirements.lock).\n"
-)
+HEADER = "# Written by `make lock` from pyproject.toml; used as constraints (pip install -c requirements.lock).\n"
 
 # torch is exact because every recorded figure was made with it. The others are the versions of Jupyter Book
 # 1's parts that were tried together; newer ones of each exist and do not fit one another.
@@ -33,13 +31,13 @@ CONSTRAINTS = (
 )
 
 # torch names the exact versions of its accelerator packages itself, and its CPU build wants none of them.
-TORCH_BRINGS = re.compile(r"(nvidia-|cuda-|triton\b)")
+TORCH_BRINGS = re.compile(r"(nvidia-|cuda-|triton(?![\w-]))")
 
 
 def pins(text: str) -> str:
-    """The lock's text for uv's output `text`: its pins without comments and without what torch brings."""
+    """The lock's text for uv's output `text`: its pins, without comments, options and what torch brings."""
     lines = [line.rstrip() for line in text.splitlines()]
-    kept = [line for line in lines if line and not line.startswith("#") and not TORCH_BRINGS.match(line)]
+    kept = [line for line in lines if re.match(r"\w", line) and not TORCH_BRINGS.match(line)]
     return HEADER + "\n".join(kept) + "\n"
 
 
