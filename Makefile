@@ -9,10 +9,10 @@ help book test lab student bench lock clean:
 	$(ZOO) $@
 
 serve:
-	$(ZOO) serve $(PORT)
+	$(ZOO) serve $(if $(PORT),PORT=$(PORT))
 
 results:
-	$(ZOO) results $(if $(CHAPTER),--chapter $(CHAPTER)) $(if $(STALE),--stale)
+	$(ZOO) results $(if $(CHAPTER),CHAPTER=$(CHAPTER)) $(if $(STALE),STALE=$(STALE))
 
 address:
-	$(ZOO) address $(URL)
+	$(ZOO) address $(if $(URL),URL=$(URL))

@@ -47,7 +47,7 @@ MODULES = {
 
 
 def main(arguments):
-    command, rest = (arguments or ["help"])[0], arguments[1:]
+    command, rest = (arguments or ["help"])[0], [part for word in arguments[1:] for part in as_option(word)]
     if command in ("help", "-h", "--help"):
         print(help_text())
         return 0
@@ -66,6 +66,13 @@ def main(arguments):
         return {"book": book, "test": test, "serve": serve, "lab": lab}[command](ROOT, *rest)
     except KeyboardInterrupt:
         return fail("\nInterrupted. What had finished is kept; the next build goes on from there.", 130)
+
+
+def as_option(word):
+    """`make results CHAPTER=dqn STALE=1` says in make's way what the command takes as --chapter dqn --stale."""
+    name, _, value = word.partition("=")
+    options = {"CHAPTER": ["--chapter", value], "STALE": ["--stale"], "URL": [value], "PORT": [value]}
+    return options.get(name, [word]) if value else [word]
 
 
 def interrupt(*_):

@@ -498,6 +498,18 @@ def test_make_and_the_command_offer_the_same():
         assert f"tools/build.py {name}" in dry.stdout
 
 
+def test_what_make_is_told_reaches_the_command(monkeypatch):
+    told = ["make", "-n", "results", "CHAPTER=dqn", "STALE=1"]
+    dry = subprocess.run(told, cwd=REPOSITORY, capture_output=True, text=True).stdout
+    words, called = dry.split("tools/build.py ")[1].split(), []
+    monkeypatch.setattr(build, "prepare_environment", lambda root, extras: 0)
+    monkeypatch.setattr(build, "inside", lambda root: True)
+    monkeypatch.setattr(build.signal, "signal", lambda *handler: None)
+    monkeypatch.setattr(build.subprocess, "call", lambda command, cwd: called.append(command[1:]) or 0)
+    assert build.main(words) == 0
+    assert called == [["-m", "tools.results", "--chapter", "dqn", "--stale"]]
+
+
 @pytest.fixture
 def steps(monkeypatch, tmp_path):
     """`make test` with every step replaced; a test says which of them fail."""
