@@ -1,13 +1,14 @@
 """Check a reader's function: draw cases from a seed, compare the answers, give points and a reason.
 
-An exercise is data (`Exercise`): how to draw cases, and the wrong answers a student plausibly writes, each with
-the reason that helps.  `check` calls the reader's function in this process; `zoolib.teach.grade` calls it in a
-child process and hands the outcomes to the same `judge`.  Both compare plain data only: numbers, strings, lists,
-dicts and arrays (a tensor counts as its values).
+An exercise is data (`Exercise`): how to draw cases, and the wrong answers a student plausibly writes, each
+with the reason that helps.  `check` calls the reader's function in this process; `zoolib.teach.grade` calls it
+in a child process and hands the outcomes to the same `judge`.  Both compare plain data only: numbers, strings,
+lists, dicts and arrays (a tensor counts as its values).
 """
 
 import contextlib
 import copy
+import inspect
 import io
 import linecache
 import math
@@ -25,9 +26,9 @@ import numpy as np
 class Case:
     """One call of the reader's function and what it has to return.
 
-    ``args`` and ``expected`` are plain data: numbers, bools, strings, None, lists, tuples, dicts, NumPy arrays
-    and torch tensors.  ``tests`` finishes the sentence "wrong for ..."; cases with the same words earn one share
-    of the points together.
+    ``args`` and ``expected`` are plain data: numbers, bools, strings, None, lists, tuples, dicts, NumPy
+    arrays and torch tensors.  ``tests`` finishes the sentence "wrong for ..."; cases with the same words earn
+    one share of the points together.
     """
 
     args: tuple
@@ -40,8 +41,8 @@ class Exercise:
     """A function that a reader writes.
 
     ``cases`` draws cases from a generator and computes the expected answers in another form than the asked
-    function.  ``mistakes`` maps a reason that a student can act on to the wrong function it explains (at least
-    two).  ``tolerance`` is relative and absolute at once, as in ``numpy.allclose``.
+    function.  ``mistakes`` maps a reason that a student can act on to the wrong function it explains (at
+    least two).  ``tolerance`` is relative and absolute at once, as in ``numpy.allclose``.
     """
 
     points: float
@@ -68,6 +69,10 @@ class Foreign:
 
     def __init__(self, what: str):
         self.what = what
+
+
+# Outcomes whose detail is a whole predicate ("takes (a, b), but ..."), no exception's message.
+SENTENCES = ("WrongArguments", "Undefined", "Stopped")
 
 
 @dataclass(frozen=True)
@@ -123,15 +128,31 @@ def draw(name: str, exercise: Exercise, seed: int) -> list[Case]:
     return exercise.cases(np.random.default_rng([abs(int(seed)), zlib.crc32(name.encode())]))
 
 
-# --- calling ---------------------------------------------------------------------------------------------------
+# --- calling --------------------------------------------------------------------------------------
 
 
 def call(function: Callable, args: tuple) -> Outcome:
     """Call a reader's function on copies of the arguments; an exception becomes part of the outcome."""
+    problem = _misfit(function, args)
+    if problem:
+        return Outcome(None, "WrongArguments", problem)
     try:
         return Outcome(plain(function(*copy.deepcopy(args))))
     except (Exception, SystemExit) as error:
         return Outcome(None, type(error).__name__, _describe(function, error))
+
+
+def _misfit(function, args) -> str:
+    """What is wrong where the arguments do not fit the function's signature, else ""."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some built-in functions have none to look at
+        return ""
+    try:
+        signature.bind(*args)
+    except TypeError:
+        return f"takes ({', '.join(signature.parameters)}), but the exercise gives {len(args)} arguments"
+    return ""
 
 
 def _describe(function, error) -> str:
@@ -162,6 +183,8 @@ def plain(value, depth: int = 0):
         return Foreign("a list nested more than 20 deep")
     if value is None or type(value) in (bool, int, float, str):
         return value
+    if value is ...:  # a stub's body, returned
+        return None
     torch = sys.modules.get("torch")  # where torch was never imported, nothing is a tensor
     if torch is not None and isinstance(value, torch.Tensor):
         value = value.detach().to("cpu")
@@ -192,7 +215,7 @@ def plain_key(key):
     return key.item() if isinstance(key, np.generic) else plain(key)
 
 
-# --- comparing -------------------------------------------------------------------------------------------------
+# --- comparing ------------------------------------------------------------------------------------
 
 
 def difference(expected, got, tolerance: float, where: str = "") -> str:
@@ -291,9 +314,7 @@ def brief(value, limit: int = 100) -> str:
             return f"an array of shape {list(value.shape)}"
         value = value.tolist()
     elif not isinstance(value, bool | int | float | str | list | tuple | dict | None):
-        return (
-            one_line(brief(plain(value), limit), limit) if hasattr(value, "shape") else type(value).__name__
-        )
+        return one_line(brief(plain(value), limit), limit) if hasattr(value, "shape") else type(value).__name__
     if isinstance(value, bool) or value is None:
         text = str(value)
     elif isinstance(value, float):
@@ -305,13 +326,14 @@ def brief(value, limit: int = 100) -> str:
         items = [brief(item, limit) for item in value[:8]] + ["..."] * (len(value) > 8)
         text = ("[%s]" if isinstance(value, list) else "(%s)") % ", ".join(items)
     elif isinstance(value, dict):
-        text = "{%s}" % ", ".join(f"{brief(k)}: {brief(v, limit)}" for k, v in list(value.items())[:8])
+        text = ", ".join(f"{brief(k)}: {brief(v, limit)}" for k, v in list(value.items())[:8])
+        text = "{" + text + "}"
     else:
         text = repr(value)
     return one_line(text, limit)
 
 
-# --- judging ---------------------------------------------------------------------------------------------------
+# --- judging --------------------------------------------------------------------------------------
 
 
 def judge(name: str, exercise: Exercise, cases: list[Case], outcomes: list[Outcome]) -> Points:
@@ -347,6 +369,8 @@ def _wrong(case: Case, outcome: Outcome, tolerance: float) -> str:
     """ "" for a right outcome; else what the call did, as "gives ..." or "stops with ..."."""
     if outcome.error == "SystemExit":
         return f"calls exit: {outcome.detail}"
+    if outcome.error in SENTENCES:
+        return outcome.detail
     if outcome.error:
         return f"stops with {outcome.error}: {outcome.detail}".rstrip(": ")
     return difference(plain(case.expected), outcome.value, tolerance)
