@@ -252,6 +252,7 @@ def main(argv: list[str] | None = None) -> int:
             raise UsageError(f"no command is called {args[0]!r}; {hint}")
         return COMMANDS[args[0]](args[1:])
     except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
         return 130
     except Exception as error:
         from zoolib.pretrained import WeightsError

@@ -1,0 +1,127 @@
+"""The command line as a user meets it: its promises, and one clear line for each mistake."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from zoolib.cli import main
+
+TINY = ["--total-steps", "600", "--learning-starts", "200", "--validate-every", "300", "--validation-episodes", "2"]
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli") / "a"
+    assert main(["train", "dqn", "--seed", "3", "--budget", "quick", "--out", str(folder), "--quiet", *TINY]) == 0
+    return folder
+
+
+def test_a_run_folder_holds_config_metrics_checkpoint_and_final_figures(run_folder):
+    names = {p.name for p in run_folder.iterdir()}
+    assert {"config.json", "metrics.csv", "metrics.json", "weights.safetensors"} <= names
+    assert any(n.startswith("checkpoint-") for n in names)
+    final = json.loads((run_folder / "metrics.json").read_text())
+    assert final["steps"] == 600 and final["seed"] == 3
+    assert json.loads((run_folder / "config.json").read_text())["config"]["total_steps"] == 600
+
+
+def test_evaluate_prints_one_json_object(run_folder, capsys):
+    assert main(["evaluate", str(run_folder), "--episodes", "12", "--seed", "900", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["episodes"] == 12 == len(result["returns"])
+    assert result["low"] <= result["mean"] <= result["high"]
+    assert result["mean"] == pytest.approx(sum(result["returns"]) / 12)
+
+
+def test_play_records_a_video(run_folder, tmp_path, capsys):
+    video = tmp_path / "deep" / "a.mp4"
+    assert main(["play", str(run_folder), "--video", str(video)]) == 0
+    assert video.read_bytes()[4:8] == b"ftyp"
+    assert "return" in capsys.readouterr().out
+
+
+def test_help_shows_every_field_of_the_config_with_its_sentence(capsys):
+    import dataclasses
+    import inspect
+
+    from zoolib.rl import dqn
+
+    with pytest.raises(SystemExit, match="0"):
+        main(["train", "dqn", "--help"])
+    words = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    source = inspect.getsource(dqn.Config)
+    for field in dataclasses.fields(dqn.Config):
+        assert f"--{field.name.replace('_', '-')} " in words, field.name
+        sentence = source.split(f"    {field.name}: ")[1].split('"""')[1]
+        assert sentence[:40] in words, sentence
+
+
+MISTAKES = {
+    "no such command": (["trian"], "no command is called 'trian'; did you mean train?"),
+    "no such algorithm": (["train", "dqnn"], "no algorithm is called 'dqnn'; did you mean dqn?"),
+    "environment": (["train", "dqn", "--env-id", "CartPol-v1"], "'CartPol-v1'; did you mean CartPole-v1"),
+    "continuous": (["train", "dqn", "--env-id", "Pendulum-v1"], "DDPG"),
+    "budget": (["train", "dqn", "--budget", "huge"], "no budget is called 'huge'; there are: quick, full"),
+    "flag": (["train", "dqn", "--sede", "3"], "Unrecognized options: --sede"),
+    "value": (["train", "dqn", "--seed", "x"], "--seed"),
+    "device": (["train", "dqn", "--device", "tpu"], "no device 'tpu'"),
+    "range": (["train", "dqn", "--gamma", "2"], "gamma must lie between 0 and 1, not 2"),
+    "resume nothing": (["train", "dqn", "--resume"], "--resume needs --out"),
+    "no source": (["evaluate", "--json"], "wants a run folder or the name of shipped weights first"),
+    "unknown source": (["evaluate", "runs/none"], "'runs/none' is neither a run folder nor shipped weights"),
+    "episodes": (["evaluate", "{run}", "--episodes", "0"], "--episodes must be at least 1, not 0"),
+    "no run": (["evaluate", "{empty}"], "is not a run folder"),
+    "holds a run": (["train", "dqn", "--out", "{run}"], "already holds a run; add --resume"),
+    "differs": (["train", "dqn", "--out", "{run}", "--resume", *TINY, "--gamma", "0.5"], "gamma (was 0.99, now 0.5)"),
+    "no display": (["play", "{run}"], "no display here"),
+    "not a video": (["play", "{run}", "--video", "a.avi"], "ends in .mp4"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_gets_one_line_and_exit_2(mistake, run_folder, tmp_path, capsys, monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    if mistake == "no display" and sys.platform in ("win32", "darwin"):
+        pytest.skip("this system always has a display")
+    args, words = MISTAKES[mistake]
+    assert main([a.format(run=run_folder, empty=tmp_path) for a in args]) == 2
+    said = capsys.readouterr()
+    assert words in said.err
+    assert len(said.err.strip().splitlines()) == 1 and "Traceback" not in said.err and said.out == ""
+
+
+def test_damaged_weights_are_refused(run_folder, tmp_path, capsys):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run_folder, copy)
+    weights = copy / "weights.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-5] ^= 1
+    weights.write_bytes(data)
+    assert main(["evaluate", str(copy)]) == 2
+    assert "do not match the checksum" in capsys.readouterr().err
+    weights.write_bytes(data[:1000])
+    assert main(["evaluate", str(copy)]) == 2
+    assert "is damaged" in capsys.readouterr().err
+
+
+def test_ctrl_c_keeps_the_run_and_says_how_to_go_on(tmp_path):
+    out = tmp_path / "a"
+    command = [sys.executable, "-m", "zoolib", "train", "dqn", "--out", str(out), "--total-steps", "10000000"]
+    command += ["--checkpoint-seconds", "0.1"]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not list(out.glob("checkpoint-*")) and child.poll() is None:
+        time.sleep(0.05)
+    os.kill(child.pid, signal.SIGINT)
+    said = child.communicate(timeout=60)[1]
+    assert child.returncode == 130
+    assert "--resume" in said and "Traceback" not in said
+    assert (out / "weights.safetensors").exists()
+    assert json.loads((out / "metrics.json").read_text())["ended"] == "interrupted"

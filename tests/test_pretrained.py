@@ -1,0 +1,61 @@
+"""Weights that execute nothing and that are what they say."""
+
+import pytest
+import torch
+
+from zoolib import pretrained
+from zoolib.pretrained import WeightsError, load_weights, save_weights
+
+STATE = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor([1, 2])}
+
+
+@pytest.fixture
+def file(tmp_path):
+    save_weights(tmp_path / "w.safetensors", STATE, {"algorithm": "toy", "seed": 3})
+    return tmp_path / "w.safetensors"
+
+
+def test_what_is_saved_comes_back(file):
+    state, header = load_weights(file)
+    assert header["algorithm"] == "toy" and header["seed"] == 3
+    assert all(torch.equal(state[k], STATE[k]) for k in STATE)
+
+
+@pytest.mark.parametrize("where", [20, 200, -1])
+def test_one_changed_byte_is_refused(file, where):
+    data = bytearray(file.read_bytes())
+    data[where] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(WeightsError, match="damaged|not one that zoolib wrote"):
+        load_weights(file)
+
+
+def test_cut_and_foreign_files_are_refused(file, tmp_path):
+    file.write_bytes(file.read_bytes()[:-4])
+    with pytest.raises(WeightsError, match="damaged"):
+        load_weights(file)
+    torch.save(STATE, tmp_path / "pickle.safetensors")
+    with pytest.raises(WeightsError, match="damaged"):
+        load_weights(tmp_path / "pickle.safetensors")
+    with pytest.raises(WeightsError, match="there is no weights file"):
+        load_weights(tmp_path / "none.safetensors")
+
+
+def test_shipped_weights_are_refused_where_the_file_is_another(file, tmp_path, monkeypatch):
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    monkeypatch.setattr(pretrained, "FOLDER", folder)
+    pretrained.ship(file, "toy", score={"mean": 1.0})
+    assert pretrained.load("toy")[1]["score"] == {"mean": 1.0}
+    save_weights(folder / "toy.safetensors", STATE, {"algorithm": "another"})  # whole, but not the shipped one
+    with pytest.raises(WeightsError, match="not the file that was shipped"):
+        pretrained.load("toy")
+    with pytest.raises(WeightsError, match="no shipped weights are called 'tou'; there are toy"):
+        pretrained.load("tou")
+
+
+def test_every_shipped_file_loads_and_tells_its_story():
+    for name in pretrained.names():
+        _, header = pretrained.load(name)
+        assert {"algorithm", "config", "seed", "score", "command"} <= set(header), name
+        assert (pretrained.FOLDER / f"{name}.safetensors").stat().st_size <= 4 << 20

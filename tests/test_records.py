@@ -1,0 +1,51 @@
+"""Records know the code that made them."""
+
+import json
+import sys
+
+import pytest
+
+from zoolib import records
+
+
+@pytest.fixture
+def digest_of(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def digest(text):
+        (tmp_path / "zoo_toy_module.py").write_text(text)
+        sys.modules.pop("zoo_toy_module", None)
+        return records.code_digest("zoo_toy_module")
+
+    return digest
+
+
+def test_words_make_nothing_stale_but_code_does(digest_of):
+    code = '"""Doc."""\nclass A:\n    """Doc."""\n    x: int = 1\n    """A field."""\n\ndef f(x):\n    return x\n'
+    before = digest_of(code)
+    assert before == digest_of(code.replace("Doc.", "Better words.").replace("A field", "The field") + "# comment\n")
+    assert before != digest_of(code.replace("return x", "return -x"))
+    assert before != digest_of(code.replace("= 1", "= 2"))
+
+
+def test_imports_within_zoolib_count(digest_of):
+    alone = digest_of("import math\n")
+    assert digest_of("from zoolib.rl.replay import Replay\n") != alone
+    seen = records._closure("zoolib.rl.dqn", {})
+    assert {"zoolib.rl.dqn", "zoolib.run", "zoolib.rl.replay"} <= set(seen)
+    assert "zoolib.cli" not in seen
+
+
+def test_a_stale_record_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(records, "FOLDER", tmp_path)
+    fresh = records.code_digest("zoolib.rl.replay")
+    variants = {
+        "old": {"module": "zoolib.rl.replay", "code_hash": "0"},
+        "new": {"module": "zoolib.rl.replay", "code_hash": fresh},
+    }
+    (tmp_path / "toy.json").write_text(json.dumps({"commit": "abcdef0123", "variants": variants}))
+    record = records.recorded("toy")
+    assert records.stale_variants(record) == ["old"]
+    assert "abcdef01; the code behind old has changed" in capsys.readouterr().out
+    with pytest.raises(FileNotFoundError, match="no record 'none'; recorded are: toy"):
+        records.recorded("none")
