@@ -18,13 +18,14 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from tools import address, lock
+from tools import address, build, lock
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 EXTRAS = PROJECT["optional-dependencies"]
 PYTHONS = ("3.11", "3.12", "3.13")
+BUILT = ("_build/", "dist/")  # written by the commands, so not always there
 CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
@@ -299,6 +300,23 @@ def test_what_names_a_release_names_this_one():
 
 # --------------------------------------------------------------------------------------------------
 # Files that others read
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_what_the_front_pages_name_exists(page):
+    """Their links, their commands and, in CONTRIBUTING.md, the places in the table of the house."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    paths = [one for one in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in one]
+    assert paths and not [path for path in paths if not (ROOT / path).exists()]
+    assert set(re.findall(r"`make (\w+)", text)) <= set(build.COMMANDS)
+    if page == "README.md":
+        told = set(re.findall(r"^(?:\| `)?make (\w+)", text, re.M))
+        assert told == set(build.COMMANDS), "README.md lists every command"
+    else:
+        house = [row.split("|")[1] for row in text.splitlines() if row.startswith("| `")]
+        places = [place for row in house for place in re.findall(r"`([^`]+)`", row) if place not in BUILT]
+        known = [(ROOT / p).exists() or (ROOT / "zoolib" / p).exists() for p in places]
+        assert [place for place, there in zip(places, known, strict=True) if not there] == []
 
 
 @pytest.mark.parametrize(
