@@ -20,27 +20,17 @@ STUB = ["# YOUR CODE HERE", "..."]
 
 CONFIG = '''"""nbgrader for The Trainable Zoo: points come from this machine's zoolib, not from a student's kernel."""
 
+from nbgrader.apps import NbGrader  # noqa: F401  nbgrader's own modules load only after this one
+from nbgrader.converters import Autograde
+from nbgrader.preprocessors import Execute
+
+from zoolib.teach.nbgrader_plugin import Grade
+
+steps = Autograde.class_traits()["autograde_preprocessors"].default()
+
 c = get_config()  # noqa: F821  nbgrader defines it
-
-import nbgrader.apps  # noqa: E402, F401  nbgrader's modules load in this order only
-from nbgrader.converters.autograde import Autograde  # noqa: E402
-from nbgrader.converters.generate_assignment import GenerateAssignment  # noqa: E402
-from nbgrader.preprocessors import ClearSolutions, Execute  # noqa: E402
-
-from zoolib.teach.nbgrader_plugin import Grade, KeepStubs  # noqa: E402
-
-
-def swap(steps, old, new):
-    return [new if step is old else step for step in steps]
-
-
 c.CourseDirectory.course_id = "trainable-zoo"
-c.GenerateAssignment.preprocessors = swap(
-    GenerateAssignment.preprocessors.default_args[0], ClearSolutions, KeepStubs
-)
-c.Autograde.autograde_preprocessors = swap(
-    Autograde.autograde_preprocessors.default_args[0], Execute, Grade
-)
+c.Autograde.autograde_preprocessors = [Grade if step is Execute else step for step in steps]
 c.ClearSolutions.code_stub = {{"python": "# YOUR CODE HERE\\n..."}}
 c.OverwriteCells.add_missing_cells = True  # a check cell that a student deleted comes back
 c.Grade.seed = {seed}  # draws the cases: choose a number that students do not know

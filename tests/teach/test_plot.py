@@ -50,9 +50,7 @@ def test_show_gives_a_figure_at_twice_the_density_with_its_texts_escaped(shown):
     ax.plot([1, 2])
     plot.show(fig, caption="a < b & c", alt='a "line"')
     (page,) = shown
-    assert page.startswith(
-        '<figure class="zoo-figure"><img alt="a &quot;line&quot;" width="640" height="360"'
-    )
+    assert page.startswith('<figure class="zoo-figure"><img alt="a &quot;line&quot;" width="640" height="360"')
     assert "<figcaption>a &lt; b &amp; c</figcaption>" in page
     data = re.search(r'src="data:image/png;base64,([^"]+)"', page)[1]
     assert Image.open(io.BytesIO(base64.b64decode(data))).size == (1280, 720)
@@ -88,9 +86,7 @@ def test_lines_differ_without_colour():
 
 def record(*levels, steps=None):
     steps = steps or [[0, 10, 20]] * len(levels)
-    runs = [
-        {"seed": s, "curve": {"step": steps[s], "validation_return": list(v)}} for s, v in enumerate(levels)
-    ]
+    runs = [{"seed": s, "curve": {"step": steps[s], "validation_return": list(v)}} for s, v in enumerate(levels)]
     return {"runs": runs}
 
 

@@ -34,9 +34,7 @@ def test_scrubber_carries_every_frame_and_starts_at_the_last(shown):
     raw = re.search(r'<script type="application/json">(.*?)</script>', page, re.S)[1]
     data = json.loads(raw)
     assert data["labels"] == ["one", "<two>", "</script>"] and len(set(data["frames"])) == 3
-    assert (
-        re.search(r'<img alt="bars" width="200" height="100"[^>]*src="([^"]+)"', page)[1] == data["frames"][2]
-    )
+    assert re.search(r'<img alt="bars" width="200" height="100"[^>]*src="([^"]+)"', page)[1] == data["frames"][2]
     assert 'type="range" min="0" max="2" value="2"' in page
     assert 'aria-label="&quot;c&quot;"' in page and ">&lt;/script&gt;</output>" in page
     assert page.count("<script") == page.count("</script>")

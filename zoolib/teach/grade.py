@@ -8,6 +8,7 @@ The child runs with the rights of whoever grades: for code from strangers use a 
 
 import argparse
 import csv
+import io
 import json
 import os
 import queue
@@ -261,6 +262,8 @@ def grade_command(argv: list[str] | None = None) -> int:
     except OSError as error:
         print(f"zoolib grade: --csv {args.csv}: cannot be written ({error.strerror}).", file=sys.stderr)
         return 2
+    if isinstance(sys.stdout, io.TextIOWrapper):  # reasons hold Greek letters, which some terminals cannot write
+        sys.stdout.reconfigure(errors="backslashreplace")
     status, rows = 0, []
     for path in args.notebooks:
         try:
@@ -275,7 +278,7 @@ def grade_command(argv: list[str] | None = None) -> int:
             total, possible = sum(row.points for row in graded), sum(row.possible for row in graded)
             print(f"{student}  {path}  {total:g} of {possible:g} points")
             for row in graded:
-                print(f"  {row.exercise}: {row.reason}".encode("ascii", "backslashreplace").decode())
+                print(f"  {row.exercise}: {row.reason}")
     if args.json:
         print(json.dumps(rows, indent=1))
     if table:

@@ -1,29 +1,14 @@
 """nbgrader's autograder with grades from the instructor's side.
 
-``nbgrader_config.py`` (written by ``make student``) puts these two classes in the place of nbgrader's own.  Only
-an instructor's machine imports this module: it needs the extra ``teach``.
+``nbgrader_config.py`` (written by ``make student``) puts `Grade` in the place of nbgrader's `Execute`.  Only an
+instructor's machine imports this module: it needs the extra ``teach``.
 """
 
 from nbformat.v4 import new_output
-from nbgrader.preprocessors import ClearSolutions, Execute
+from nbgrader.preprocessors import Execute
 from traitlets import Float, Integer
 
 from zoolib.teach import grade
-
-
-class KeepStubs(ClearSolutions):
-    """`ClearSolutions`, except that a cell which is a stub already stays as it is.
-
-    nbgrader replaces a whole solution cell that has no solution markers, with it the function's signature.
-    """
-
-    def preprocess_cell(self, cell, resources, cell_index):
-        stub = self.code_stub.get(resources["language"], "")
-        first = stub.split("\n")[0]
-        stubbed = first and any(line.strip() == first for line in cell.source.split("\n"))
-        if stubbed and self.begin_solution_delimeter not in cell.source:
-            return cell, resources
-        return super().preprocess_cell(cell, resources, cell_index)
 
 
 class Grade(Execute):
