@@ -83,9 +83,7 @@ def copy_media(source: Path, html: Path) -> None:
             path.unlink()
     for name, path in wanted.items():
         target = html / "media" / name
-        if (
-            not target.is_file() or target.stat().st_size != path.stat().st_size
-        ):  # the name is a hash of the content
+        if not target.is_file() or target.stat().st_size != path.stat().st_size:  # the name is a hash of the content
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
 
