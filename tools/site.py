@@ -102,13 +102,15 @@ def build(source: Path, html: Path, root: Path) -> int:
         finished = subprocess.run(
             command, cwd=root, stdout=status, stderr=subprocess.PIPE, text=True, encoding="utf-8", check=False
         )
-    lines = finished.stderr.splitlines()
-    said = [re.sub(r"\x1b\[[0-9;]*m", "", line).replace(f"{source}{os.sep}", "") for line in lines]
     if finished.returncode:
         # Sphinx warns about a page only while it reads it, so a second build must read everything again.
         shutil.rmtree(html.parent / ".doctrees", ignore_errors=True)
-        print("\n".join(line for line in said if line.strip()), file=sys.stderr)
-        print(f"The site was not built: status {finished.returncode}; the log is {log}", file=sys.stderr)
+        told = re.sub(r"\x1b\[[0-9;]*m", "", finished.stderr).replace(f"{source}{os.sep}", "")
+        with open(log, "a", encoding="utf-8") as status:
+            status.write(told)
+        told = told.partition("Traceback (most recent call last)")[0]
+        print("\n".join(line for line in told.splitlines() if line.strip()), file=sys.stderr)
+        print(f"The site was not built; the log is {log}", file=sys.stderr)
     return finished.returncode
 
 

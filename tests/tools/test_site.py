@@ -171,7 +171,7 @@ def small_site(tmp_path, page):
     (source / "_zoo" / "table-chapters.md").write_text("| Chapter |\n|:--|\n| generated words |\n")
     config = yaml.safe_load(site.configuration(ROOT))
     del config["logo"], config["html"]["favicon"]
-    config["bibtex_bibfiles"] = []
+    (source / "references.bib").touch()
     (source / "_config.yml").write_text(yaml.safe_dump(config))
     (source / "_toc.yml").write_text("format: jb-book\nroot: index\n")
     (source / "index.md").write_text(page)
@@ -183,6 +183,15 @@ def test_a_warning_fails_the_build_and_the_next_one_too(tmp_path, capfd):
     assert site.build(source, html, ROOT) != 0
     assert "index.md:3: WARNING" in capfd.readouterr().err
     assert site.build(source, html, ROOT) != 0  # Sphinx alone would not read an unchanged page again
+
+
+def test_a_crash_of_sphinx_is_told_without_its_traceback(tmp_path, capfd):
+    source, html = small_site(tmp_path, "# Title\n")
+    (source / "index.md").unlink()
+    assert site.build(source, html, ROOT) != 0
+    said = capfd.readouterr().err
+    assert "index" in said and "Traceback" not in said
+    assert "Traceback" in (html.parent / "jupyter-book.log").read_text()
 
 
 def test_a_page_is_built_with_its_mends(tmp_path):
