@@ -13,7 +13,7 @@ from zoolib.teach.check import Case, Exercise, difference, plain
 
 
 def target(reward, done, value, gamma):
-    return reward + gamma * value * (1 - done.float())
+    return reward + gamma * value * (1 - done)
 
 
 def told(capsys, points):
@@ -36,15 +36,10 @@ class TestVerdicts:
         points = self.verdict(target, capsys)
         assert (points, points.possible, points.reason) == (3.0, 3.0, "Right: 3 of 3 points.")
 
-    def test_right_in_numpy(self, capsys):
-        def answer(reward, done, value, gamma):
-            return reward.numpy() + gamma * value.numpy() * ~done.numpy()
-
-        assert self.verdict(answer, capsys) == 3.0
-
-    def test_a_tensor_with_a_gradient_counts(self, capsys):
-        weight = torch.ones(1, requires_grad=True)
-        assert self.verdict(lambda r, d, v, g: target(r, d, v, g) * weight, capsys) == 3.0
+    @pytest.mark.parametrize("grad", [False, True])
+    def test_a_tensor_counts_by_its_values(self, grad, capsys):
+        weight = torch.ones(1, requires_grad=grad)
+        assert self.verdict(lambda r, d, v, g: torch.from_numpy(target(r, d, v, g)) * weight, capsys) == 3.0
 
     def test_part_of_the_points_and_the_mistake_by_name(self, capsys):
         points = self.verdict(lambda r, d, v, g: r + v * g, capsys)
@@ -115,12 +110,13 @@ class TestVerdicts:
 
     def test_the_arguments_cannot_be_changed(self, capsys):
         def answer(reward, done, value, gamma):
-            right = target(reward, done, value, gamma)
-            for tensor in (reward, done, value):
-                tensor.zero_()
-            return right
+            wrong = reward + gamma * value
+            for array in (reward, done, value):
+                array.fill(0)
+            return wrong
 
-        assert self.verdict(answer, capsys) == 3.0
+        # Judged on what it was given, not on what it left behind.
+        assert "multiply it by (1 - done)" in self.verdict(answer, capsys).reason
 
     def test_one_buffer_for_all_answers(self, capsys):
         buffer = []

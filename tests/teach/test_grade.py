@@ -11,7 +11,7 @@ from zoolib.teach.grade import NotGradable, grade_command, grade_notebook, stude
 
 pytestmark = pytest.mark.usefixtures("toy")
 
-RIGHT_TARGET = "    return reward + gamma * value * (1 - done.float())"
+RIGHT_TARGET = "    return reward + gamma * value * (1 - done)"
 FORGED = """
 import sys, zoolib.teach, zoolib.teach.check
 zoolib.teach.check.difference = lambda *a, **k: ""
@@ -99,7 +99,7 @@ def test_only_what_the_function_needs_is_run(hand_in):
         "this is no python",
         "raise RuntimeError('a cell that fails')",
     ]
-    body = "    return double(reward + gamma * value * (1 - done.float())) / table['y'] * table['x']"
+    body = "    return double(reward + gamma * value * (1 - done)) / table['y'] * table['x']"
     assert points(hand_in(answered({"target": body}, before=before))) == (3.0, 2.0)
 
 

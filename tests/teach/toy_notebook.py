@@ -4,14 +4,14 @@ from pathlib import Path
 
 TOY = Path(__file__).parent / "toy"
 
-SETUP = f"""import torch
+SETUP = f"""import numpy as np
 import zoolib.teach.exercises
 
 zoolib.teach.exercises.__path__.append({str(TOY)!r})
 from zoolib.teach import check"""
 
 SOLUTIONS = {
-    "target": "    return reward + gamma * value * (1 - done.float())",
+    "target": "    return reward + gamma * value * (1 - done)",
     "running_total": "    return [sum(values[: i + 1]) for i in range(len(values))]",
 }
 SIGNATURES = {"target": "reward, done, value, gamma", "running_total": "values"}

@@ -345,17 +345,18 @@ def judge(name: str, exercise: Exercise, cases: list[Case], outcomes: list[Outco
         groups[case.tests] = groups.get(case.tests, True) and not text
     failed = [tests for tests, right in groups.items() if not right]
     possible = float(exercise.points)
+    out_of = f"{possible:g} {'point' if possible == 1 else 'points'}"
     if not failed:
-        return Points(possible, possible, f"Right: {possible:g} of {possible:g} points.")
+        return Points(possible, possible, f"Right: {possible:g} of {out_of}.")
     earned = round(possible * (len(groups) - len(failed)) / len(groups), 4)
-    score = f"{earned:g} of {possible:g} points. "
+    score = f"{earned:g} of {out_of}. "
     unwritten = all(outcome.error == "NotImplementedError" for outcome in outcomes) or (
         all(outcome.value is None and not outcome.error for outcome in outcomes)
         and any(case.expected is not None for case in cases)
     )
     if unwritten:
         reason = f"{function} is not written yet: it returns nothing (a function needs a `return`)."
-        return Points(0.0, possible, f"0 of {possible:g} points. {reason}")
+        return Points(0.0, possible, f"0 of {out_of}. {reason}")
     which = f"Wrong for {', and for '.join(failed)}. "
     mistake = _mistake(exercise, cases, outcomes)
     if mistake:
