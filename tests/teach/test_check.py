@@ -182,6 +182,7 @@ class TestDifference:
             ([1.0, [2.0]], [1.0, [2.0]]),
             ({"a": torch.ones(2)}, {"a": np.ones(2)}),
             (np.array([-np.inf, 1.0]), torch.tensor([-math.inf, 1.0])),
+            (np.array([np.nan, 1.0]), [math.nan, 1.0]),
             (None, None),
             ("left", "left"),
             (torch.ones(2), torch.ones(2, dtype=torch.bfloat16)),

@@ -103,6 +103,13 @@ def test_only_what_the_function_needs_is_run(hand_in):
     assert points(hand_in(answered({"target": body}, before=before))) == (3.0, 2.0)
 
 
+def test_what_stands_below_the_check_cell_comes_too_late(hand_in):
+    made = answered({"target": "    ..."})
+    late = code("late", "def target(reward, done, value, gamma):\n" + RIGHT_TARGET)
+    made["cells"].append(late)
+    assert points(hand_in(made)) == (0.0, 2.0)
+
+
 def test_a_function_that_is_missing_says_why(hand_in):
     made = answered({"target": "    return (reward"})
     del made["cells"][-2:]
