@@ -53,6 +53,8 @@ def main(arguments):
         return 0
     if command not in COMMANDS:
         return fail("There is no command {!r}; choose one of {}.".format(command, ", ".join(COMMANDS)), 2)
+    for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):  # a make that a test starts is not part of this one
+        os.environ.pop(name, None)
     # A polite kill ends a build as Ctrl-C does: its workers go with it.
     signal.signal(signal.SIGTERM, interrupt)
     try:

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -498,10 +499,17 @@ def test_make_and_the_command_offer_the_same():
         assert f"tools/build.py {name}" in dry.stdout
 
 
+def test_a_make_that_a_command_starts_is_not_part_of_this_one(monkeypatch):
+    monkeypatch.setattr(build.signal, "signal", lambda *handler: None)
+    monkeypatch.setattr(build, "clean", lambda root: int("MAKEFLAGS" in os.environ))
+    monkeypatch.setenv("MAKEFLAGS", "w")
+    assert build.main(["clean"]) == 0
+
+
 def test_what_make_is_told_reaches_the_command(monkeypatch):
     told = ["make", "-n", "results", "CHAPTER=dqn", "STALE=1"]
     dry = subprocess.run(told, cwd=REPOSITORY, capture_output=True, text=True).stdout
-    words, called = dry.split("tools/build.py ")[1].split(), []
+    words, called = dry.split("tools/build.py ")[1].splitlines()[0].split(), []
     monkeypatch.setattr(build, "prepare_environment", lambda root, extras: 0)
     monkeypatch.setattr(build, "inside", lambda root: True)
     monkeypatch.setattr(build.signal, "signal", lambda *handler: None)
