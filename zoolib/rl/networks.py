@@ -13,10 +13,13 @@ def is_image(space: spaces.Box) -> bool:
 
 
 def mlp(sizes: list[int]) -> nn.Sequential:
-    """Linear layers of the given sizes with ReLU between them."""
+    """Linear layers of the given sizes with SiLU between them.
+
+    SiLU is ReLU with its corner rounded: on CartPole it made DQN's seeds solve the task more reliably than ReLU did.
+    """
     layers = []
     for before, after in zip(sizes, sizes[1:], strict=False):
-        layers += [nn.Linear(before, after), nn.ReLU()]
+        layers += [nn.Linear(before, after), nn.SiLU()]
     return nn.Sequential(*layers[:-1])
 
 
