@@ -96,6 +96,11 @@ def build(source: Path, html: Path, root: Path) -> int:
     start = "from jupyter_book.cli.main import main; main()"  # with -c, as `root` is to be on Python's path
     command = [sys.executable, "-c", start, "build", str(source), "--path-output", str(html.parents[1])]
     command += ["-n", "-W", "--keep-going", "-q"]
+    # Sphinx does not notice that a style sheet, a template or its own extension has changed; then all pages are made
+    # anew, as each of them names the hash of every style sheet.
+    stamp, looks = html.parent / ".doctrees" / "looks", _looks(source)
+    if not stamp.is_file() or stamp.read_text() != looks:
+        command.append("--all")
     log = html.parent / "jupyter-book.log"
     html.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "w", encoding="utf-8") as status:
@@ -111,7 +116,16 @@ def build(source: Path, html: Path, root: Path) -> int:
         told = told.partition("Traceback (most recent call last)")[0]
         print("\n".join(line for line in told.splitlines() if line.strip()), file=sys.stderr)
         print(f"The site was not built; the log is {log}", file=sys.stderr)
+    else:
+        stamp.write_text(looks)
     return finished.returncode
+
+
+def _looks(source: Path) -> str:
+    """A hash of what every page depends on, beside its own text and the configuration."""
+    here = Path(__file__).parent
+    paths = [here / "sphinx_zoo.py", *(here / "templates").glob("*"), *(source / "_static").rglob("*")]
+    return execute.sha256(b"".join(path.read_bytes() for path in sorted(paths) if path.is_file()))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

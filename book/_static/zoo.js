@@ -14,6 +14,14 @@
   }
   document.addEventListener("DOMContentLoaded", function () {
     if (!document.querySelector('script[type="application/vnd.jupyter.widget-view+json"]')) return;
+    // The widget manager asks for formulas the way of MathJax 2.
+    if (window.MathJax && !MathJax.Hub) {
+      MathJax.Hub = {
+        Queue: function (task) {
+          MathJax.startup.promise.then(function () { return MathJax.typesetPromise([task[2]]); });
+        },
+      };
+    }
     name(document);
     new MutationObserver(function () { name(document); }).observe(document.body, { childList: true, subtree: true });
   });
