@@ -89,9 +89,7 @@ def test_bootstrap_interval_of_curves_is_that_of_each_column(curves):
     low, high = bootstrap_interval(curves, resamples=50)
     assert low.shape == high.shape == curves.shape[1:]
     for t in range(curves.shape[1]):
-        np.testing.assert_allclose(
-            (low[t], high[t]), bootstrap_interval(curves[:, t], resamples=50), atol=1e-6
-        )
+        np.testing.assert_allclose((low[t], high[t]), bootstrap_interval(curves[:, t], resamples=50), atol=1e-6)
 
 
 @given(samples)

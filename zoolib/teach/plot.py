@@ -108,9 +108,7 @@ def learning_curve(ax, record_variant, x="step", y="validation_return", live=Non
     after their end; where all share their x, the band stands on those points.
     Raises KeyError for a curve without x or y, ValueError for a run with no measured y.
     """
-    curves = {
-        run["seed"]: _measured(run["curve"], x, y, f"seed {run['seed']}") for run in record_variant["runs"]
-    }
+    curves = {run["seed"]: _measured(run["curve"], x, y, f"seed {run['seed']}") for run in record_variant["runs"]}
     grid = _common_grid([at for at, _ in curves.values()])
     values = np.stack([np.interp(grid, at, level) for at, level in curves.values()])
 
@@ -128,9 +126,7 @@ def learning_curve(ax, record_variant, x="step", y="validation_return", live=Non
         at, level = _measured(live, x, y, "the live run")
         ax.plot(at, level, "--o", color=COLOURS["orange"], markersize=4, label="your run")
     if threshold is not None:
-        ax.axhline(
-            threshold, color=COLOURS["ink"], linestyle=":", linewidth=1.2, label=f"threshold {threshold:g}"
-        )
+        ax.axhline(threshold, color=COLOURS["ink"], linestyle=":", linewidth=1.2, label=f"threshold {threshold:g}")
     ax.set_xlabel({"step": "environment steps", "seconds": "seconds of training"}.get(x, x))
     ax.set_ylabel(y.replace("_", " "))
     ax.legend()

@@ -50,9 +50,7 @@ def scrubber(frames, labels, caption, alt, start=-1):
         raise ValueError("alt is empty: say in words what the images show")
     start = range(len(frames))[start]
     images = [frame if isinstance(frame, bytes) else png(frame) for frame in frames]
-    width, height = (
-        int.from_bytes(images[0][i : i + 4], "big") // 2 for i in (16, 20)
-    )  # PNG header; 2x density
+    width, height = (int.from_bytes(images[0][i : i + 4], "big") // 2 for i in (16, 20))  # PNG header; 2x density
     uris = ["data:image/png;base64," + base64.b64encode(image).decode() for image in images]
     data = json.dumps({"frames": uris, "labels": list(labels)}).replace("</", "<\\/")
     display(
