@@ -146,6 +146,7 @@ class Visit:
     errors: list[str] = field(default_factory=list)
     axe: list[str] = field(default_factory=list)
     too_wide: list[str] = field(default_factory=list)
+    cut_off: list[str] = field(default_factory=list)
     bytes: int = 0
 
 
@@ -253,6 +254,12 @@ WIDE = """() => [...document.querySelectorAll('body *')].filter(e => {
     return box.right > innerWidth + 1 && box.width > 0 && getComputedStyle(e).position !== 'fixed';
 }).slice(0, 6).map(e => e.tagName + '.' + e.className)"""
 
+CUT = """() => [...document.querySelectorAll('article *')].filter(e => {
+    const box = e.getBoundingClientRect();
+    return box.left < -1 && box.width > 1 && getComputedStyle(e).position !== 'absolute'
+        && !e.closest('mjx-assistive-mml');
+}).slice(0, 6).map(e => e.tagName + '.' + e.className + ' ' + e.textContent.slice(0, 40))"""
+
 
 @pytest.fixture(scope="session")
 def visited():
@@ -276,6 +283,7 @@ def visit(request, visited, open_page, site):
         page.wait_for_timeout(500)  # the theme looks anew for what scrolls, a moment later
         if page.evaluate("document.scrollingElement.scrollWidth") > PHONE:
             record.too_wide += page.evaluate(WIDE) or ["?"]
+        record.cut_off += page.evaluate(CUT)
         if mode == "light":
             record.axe += [f"at {PHONE} px: {finding}" for finding in axe(page)]
     return visited[name, mode]
@@ -305,6 +313,7 @@ def test_axe_finds_nothing_serious(visit):
 @each_visit
 def test_a_phone_scrolls_only_downwards(visit):
     assert not visit.too_wide
+    assert not visit.cut_off  # at the left, where no scrolling reaches
 
 
 @pytest.mark.parametrize("visit", [(name, "light") for name in PAGES], indirect=True, ids="-".join)

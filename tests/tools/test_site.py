@@ -107,7 +107,8 @@ def test_reading_counts_text_and_code_but_no_folded_solution():
     text = {"cell_type": "markdown", "source": "word " * 10 * site.WORDS_A_MINUTE, "metadata": {}}
     lines = {"cell_type": "code", "source": "x = 1\n\n" * 5 * site.CODE_LINES_A_MINUTE, "metadata": {}}
     folded = {**lines, "metadata": {"tags": ["solution"]}}
-    assert site.reading_minutes(notebook(more=[text, lines, folded])) == 15
+    formula = {**text, "source": "$" + "a + b\\, " * 1000 + "$"}
+    assert site.reading_minutes(notebook(more=[text, lines, folded, formula])) == 15
 
 
 def test_the_table_says_what_an_instructor_asks(book):
