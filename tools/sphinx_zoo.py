@@ -61,6 +61,20 @@ class NameFolds(SphinxPostTransform):
                 cell["prompt_show"], cell["prompt_hide"] = f"Show {what}", f"Hide {what}"
 
 
+class TagLongFormulas(SphinxPostTransform):
+    r"""Let a formula of several lines have a number: Sphinx puts it into `split`, in which \tag is an error."""
+
+    default_priority = 190
+    formats = ("html",)
+
+    def run(self, **kwargs) -> None:
+        for formula in self.document.findall(nodes.math_block):
+            text = formula.astext()
+            if r"\tag" in text and r"\\" in text and not formula.get("nowrap"):
+                formula.children = [nodes.Text(rf"\begin{{equation*}}{text}\end{{equation*}}")]
+                formula["nowrap"] = True
+
+
 def mend_page(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
     """Mend the body and choose the scripts of one page."""
     body = context.get("body", "")
@@ -127,6 +141,7 @@ def setup(app: Sphinx) -> dict:
     app.connect("config-inited", find_files)
     app.connect("source-read", insert_generated)
     app.add_post_transform(NameFolds)
+    app.add_post_transform(TagLongFormulas)
     # After everything that adds scripts to a page.
     app.connect("html-page-context", mend_page, priority=900)
     app.connect("html-page-context", describe_page, priority=900)

@@ -249,11 +249,14 @@ def weight(addresses: list[str], site: str) -> int:
     return total
 
 
-WIDE = """() => [...document.querySelectorAll('body *')].filter(e => {
-    const box = e.getBoundingClientRect();
-    return box.right > innerWidth + 1 && box.width > 0 && getComputedStyle(e).position !== 'fixed';
-}).slice(0, 6).map(e => e.tagName + '.' + e.className)"""
-
+WIDE = """() => {
+    const scrolls = e => getComputedStyle(e).overflowX !== 'visible';
+    const boxed = e => e && e !== document.body && (scrolls(e) || boxed(e.parentElement));
+    return [...document.querySelectorAll('body *')].filter(e => {
+        const box = e.getBoundingClientRect();
+        return box.right > innerWidth + 1 && box.width > 0 && !boxed(e.parentElement);
+    }).slice(0, 6).map(e => e.tagName + '.' + e.className + ' ' + e.textContent.trim().slice(0, 60));
+}"""
 CUT = """() => [...document.querySelectorAll('article *')].filter(e => {
     const box = e.getBoundingClientRect();
     return box.left < -1 && box.width > 1 && getComputedStyle(e).position !== 'absolute'
@@ -278,6 +281,7 @@ def visit(request, visited, open_page, site):
         page.wait_for_load_state("networkidle")
         record.bytes = weight(record.requests, site)
         page.evaluate("window.scrollTo(0, 0)")
+        record.errors += page.locator("mjx-merror").all_inner_texts()  # formulas that MathJax cannot read
         record.axe += axe(page)
         page.set_viewport_size({"width": PHONE, "height": 844})
         page.wait_for_timeout(500)  # the theme looks anew for what scrolls, a moment later
