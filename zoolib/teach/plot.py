@@ -1,7 +1,7 @@
 """Figures for the book: one colour set, one style, crisp images with alternative text, learning curves.
 
 The colours are Okabe and Ito's set (2008), told apart by colour-blind readers; the style pairs each with its
-own line style, so that a figure also reads in grey.  Figures are 6.4 x 3.6 inches with type of 11 points or
+own line style, so that a figure also reads in grey.  Figures are 6.4 x 3.6 inches with type of 12 points or
 more: they fill the page and still read when a phone shrinks them to 360 pixels.
 """
 
@@ -43,12 +43,12 @@ def use_style():
             "figure.dpi": _CSS_PIXELS_PER_INCH,
             "figure.constrained_layout.use": True,
             "figure.facecolor": "white",
-            "font.size": 12,
-            "axes.titlesize": 13,
-            "axes.labelsize": 12,
-            "xtick.labelsize": 11,
-            "ytick.labelsize": 11,
-            "legend.fontsize": 11,
+            "font.size": 13,
+            "axes.titlesize": 14,
+            "axes.labelsize": 13,
+            "xtick.labelsize": 12,
+            "ytick.labelsize": 12,
+            "legend.fontsize": 12,
             "legend.frameon": False,
             "axes.prop_cycle": cycler(**lines),
             "axes.edgecolor": COLOURS["grey"],
