@@ -308,7 +308,7 @@ class Run:
         bad = [name for name, value in row.items() if "loss" in name and not math.isfinite(value)]
         if bad:
             raise NonFiniteLoss(
-                f"{bad[0]} became {row[bad[0]]} by {self.unit} {self.step}; {self._last_good()}. "
+                f"{bad[0]} became {row[bad[0]]} within the first {self.step} {self.unit}; {self._last_good()}. "
                 "A smaller learning rate or a clipped gradient usually cures it"
             )
         self._rows.append(row)
@@ -336,7 +336,7 @@ class Run:
                 for key, tensor in thing.state_dict().items():
                     if tensor.is_floating_point() and not torch.isfinite(tensor).all():
                         raise NonFiniteLoss(
-                            f"{name}'s {key} is no longer finite at {self.unit} {self.step}; {self._last_good()}"
+                            f"{name}'s {key} is no longer finite after {self.step} {self.unit}; {self._last_good()}"
                         )
         state = {
             "step": self.step,

@@ -37,7 +37,7 @@ def test_loss_is_per_sample_and_no_gradient_reaches_the_target():
         bootstrap = 0.0 if batch.terminated[i] else 0.9 * target(batch.next_obs[i : i + 1]).max().item()
         error = abs(q(batch.obs[i : i + 1])[0, batch.action[i]].item() - float(batch.reward[i]) - bootstrap)
         expected = error**2 / 2 if error < 1 else error - 0.5
-        assert float(loss[i]) == pytest.approx(expected, abs=1e-5)
+        assert loss[i].item() == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_huber_gradient_is_the_clipped_error():

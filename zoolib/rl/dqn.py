@@ -131,8 +131,7 @@ def act(q_network: nn.Module, obs: np.ndarray, eps: float, rng: np.random.Genera
     """ε-greedy actions [N] for observations [N, ...]."""
     action = greedy(q_network)(obs)
     explore = rng.random(len(action)) < eps
-    with torch.no_grad():
-        action[explore] = rng.integers(0, q_network.actions, explore.sum())
+    action[explore] = rng.integers(0, q_network.actions, explore.sum())
     return action
 
 

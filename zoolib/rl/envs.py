@@ -9,6 +9,8 @@ the caller resets).  `Stepper` hides which.
 from __future__ import annotations
 
 import difflib
+import os
+import sys
 
 import gymnasium as gym
 import numpy as np
@@ -18,6 +20,11 @@ from gymnasium.wrappers.vector import FlattenObservation
 
 from zoolib.rl.replay import Batch
 from zoolib.run import RunError
+
+# Where there is no display pygame would look for one and complain on stderr, though it only draws into memory.
+if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
 
 # Three streams of seeds that never meet: what is learned on, what picks the weights, what is reported.
 TRAINING, VALIDATION, HELD_OUT = 0, 1, 2
