@@ -83,6 +83,7 @@ def mend_page(app: Sphinx, pagename: str, templatename: str, context: dict, doct
     # The label hides the visible text of the fold, "Show solution", from a screen reader.
     body = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
     context["body"] = body
+    context["without_icon_script"] = without_icon_script
 
     if WIDGET_VIEW in body:
         context["metatags"] = context.get("metatags", "") + WIDGET_FONTS
@@ -102,6 +103,11 @@ def mend_page(app: Sphinx, pagename: str, templatename: str, context: dict, doct
     context["script_files"][:] = kept
     sheets = context["css_files"]
     sheets[:] = [sheet for sheet in sheets if "sphinx-thebe.css" not in str(getattr(sheet, "filename", sheet))]
+
+
+def without_icon_script(head: str) -> str:
+    """The head of a page without Font Awesome's script; templates/layout.html says why."""
+    return re.sub(r"<script[^>]*fontawesome\.js[^>]*></script>", "", head)
 
 
 def describe_page(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
