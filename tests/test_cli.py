@@ -78,6 +78,7 @@ MISTAKES = {
     "no run": (["evaluate", "{empty}"], "is not a run folder"),
     "holds a run": (["train", "dqn", "--out", "{run}"], "already holds a run; add --resume"),
     "differs": (["train", "dqn", "--out", "{run}", "--resume", *TINY, "--gamma", "0.5"], "gamma (was 0.98, now 0.5)"),
+    "cannot write": (["train", "dqn", "--out", "/dev/null/a"], "/dev/null"),
     "no display": (["play", "{run}"], "no display here"),
     "not a video": (["play", "{run}", "--video", "a.avi"], "ends in .mp4"),
 }

@@ -49,8 +49,8 @@ class RunOptions:
     """Threads of the CPU; None leaves it to the algorithm (1 for tiny networks)."""
     resume: bool = False
     """Go on from the last good checkpoint in --out."""
-    checkpoint_seconds: float = 30.0
-    """Seconds between two checkpoints."""
+    checkpoint_seconds: float = 5.0
+    """Seconds between two checkpoints; more where writing one takes long."""
     tensorboard: bool = False
     """Also write TensorBoard events into --out."""
     quiet: bool = False
@@ -258,7 +258,9 @@ def main(argv: list[str] | None = None) -> int:
         from zoolib.pretrained import WeightsError
         from zoolib.run import NonFiniteLoss, RunError
 
+        if isinstance(error, OSError) and error.filename:  # a folder that cannot be written, say
+            error = UsageError(f"{error.filename}: {error.strerror}")
         if not isinstance(error, (UsageError, RunError, WeightsError)):
-            raise
+            raise error
         print(f"zoolib: {error}", file=sys.stderr)
         return 1 if isinstance(error, NonFiniteLoss) else 2

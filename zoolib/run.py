@@ -82,7 +82,8 @@ class Run:
     seed: seeds Python, NumPy (`run.rng`) and torch.  device: see `pick_device`.
     threads: torch's intra-op threads while the run lasts; None leaves the choice to the algorithm.
     resume: continue from the newest good checkpoint in `out`; with none there, start from the beginning.
-    checkpoint_seconds: time between checkpoints.  log_points: rows in the metrics table of a whole run.
+    checkpoint_seconds: time between checkpoints; longer where writing them would take more than 2 % of it (a large
+    replay memory); 0 writes one after every step.  log_points: rows in the metrics table of a whole run.
     tensorboard: also write TensorBoard events to `out`.
     """
 
@@ -94,7 +95,7 @@ class Run:
         device: str = "auto",
         threads: int | None = None,
         resume: bool = False,
-        checkpoint_seconds: float = 30.0,
+        checkpoint_seconds: float = 5.0,
         log_points: int = 200,
         progress: bool = True,
         tensorboard: bool = False,
@@ -198,12 +199,14 @@ class Run:
         if self.resume and self.out is not None:
             self._restore()
         if self.tensorboard:
-            from torch.utils.tensorboard import SummaryWriter
-
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError:
+                raise RunError("TensorBoard is not installed; `pip install tensorboard` brings it") from None
             self._writer = SummaryWriter(self.out, purge_step=self.step)
         handler = self._catch_interrupts()
         self._clock = time.perf_counter()
-        self._last_checkpoint = self._clock
+        self._next_checkpoint = self._clock + self.checkpoint_seconds
         try:
             yield self
             self._flush()
@@ -246,10 +249,12 @@ class Run:
             if self.step >= self._next_log:
                 self._flush()
                 self._next_log += self._log_every * math.ceil((self.step - self._next_log + 1) / self._log_every)
-            if self.out is not None and time.perf_counter() - self._last_checkpoint > self.checkpoint_seconds:
+            if self.out is not None and (start := time.perf_counter()) > self._next_checkpoint:
                 self._flush()
                 self._save()
-                self._last_checkpoint = time.perf_counter()
+                end = time.perf_counter()
+                patience = max(self.checkpoint_seconds, 50 * (end - start)) if self.checkpoint_seconds else 0
+                self._next_checkpoint = end + patience
 
     def log(self, **values) -> None:
         """Note numbers or tensors (of any shape; their mean counts).
