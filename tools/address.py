@@ -89,9 +89,7 @@ def strays(files: dict[str, str], url: str) -> list[str]:
         for match in re.finditer(rf"[\w-]+\.github\.io/{re.escape(name)}(?![\w-])", text):
             if match[0] != our_site:
                 found.append((path, match))
-    return [
-        f"{path}:{match.string.count(chr(10), 0, match.start()) + 1}: {match[0]}" for path, match in found
-    ]
+    return [f"{path}:{match.string.count(chr(10), 0, match.start()) + 1}: {match[0]}" for path, match in found]
 
 
 def move(url: str, root: Path = ROOT) -> list[str]:
