@@ -41,8 +41,6 @@ def find(name: str) -> Exercise:
     known = names()
     near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
     # A forgotten or wrong chapter is the commonest slip: the function's name alone then still finds it.
-    near += [
-        full for full in known if full.split(".")[1] == str(name).rpartition(".")[2] and full not in near
-    ]
+    near += [full for full in known if full.split(".")[1] == str(name).rpartition(".")[2] and full not in near]
     hint = f"; the nearest: {', '.join(near)}" if near else f"; there are: {', '.join(known) or 'none'}"
     raise UnknownExercise(f"No exercise is called {str(name)[:80]!r}{hint}.")
