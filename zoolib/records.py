@@ -24,8 +24,18 @@ def code_digest(module: str) -> str:
     """
     total = hashlib.sha256()
     for name, tree in sorted(_closure(module, {}).items()):
-        total.update(f"{name}:{ast.dump(tree)}".encode())
+        total.update(f"{name}:{_told(tree)}".encode())
     return total.hexdigest()[:16]
+
+
+def _told(node) -> str:
+    """A syntax tree as text, the same in every version of Python: ast.dump names empty fields in some only."""
+    if isinstance(node, ast.AST):
+        fields = ((name, _told(value)) for name, value in ast.iter_fields(node) if value not in (None, []))
+        return f"{type(node).__name__}({', '.join(f'{name}={text}' for name, text in fields)})"
+    if isinstance(node, list):
+        return f"[{', '.join(map(_told, node))}]"
+    return repr(node)
 
 
 def _closure(module: str, seen: dict[str, ast.Module]) -> dict[str, ast.Module]:
