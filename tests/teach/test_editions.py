@@ -107,3 +107,14 @@ def test_execute_runs_the_student_copies(book, capsys):
     (book / "toy" / "01-toy.ipynb").unlink()
     assert run(book, "--execute")[0] == 1
     assert "bad.ipynb: PapermillExecutionError" in capsys.readouterr().out
+
+
+BOOK = editions.ROOT / "book"
+
+
+@pytest.mark.parametrize("name", editions.chapters(BOOK), ids=lambda path: path.stem)
+def test_a_student_copy_runs_from_top_to_bottom(name, tmp_path):
+    """As a student first opens it: nothing written yet, and no cell that fails for want of a solution."""
+    copy = tmp_path / name.name
+    editions.write(copy, editions.edition(editions.read(BOOK / name), name.stem, "student"))
+    assert not editions.execute(copy)
