@@ -139,10 +139,12 @@ def curve(path: Path) -> dict[str, list]:
 
 
 def ship(name: str, recipe: dict, variants: dict) -> None:
-    """Put the weights of the median seed into the library: typical ones, not the luckiest."""
+    """Put the weights of the median seed (by score, then by steps) into the library: typical, not the luckiest."""
     from zoolib import pretrained
 
-    runs = sorted(variants[recipe["ship"]["variant"]]["runs"], key=lambda run: run["evaluation"]["mean"])
+    runs = sorted(
+        variants[recipe["ship"]["variant"]]["runs"], key=lambda run: (-run["evaluation"]["mean"], run["steps"])
+    )
     run = runs[len(runs) // 2]
     digest = variants[recipe["ship"]["variant"]]["code_hash"]
     path = ROOT / "_build" / "results" / name / digest / recipe["ship"]["variant"] / f"seed-{run['seed']}"
