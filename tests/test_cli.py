@@ -79,6 +79,15 @@ MISTAKES = {
     "holds a run": (["train", "dqn", "--out", "{run}"], "already holds a run; add --resume"),
     "differs": (["train", "dqn", "--out", "{run}", "--resume", *TINY, "--gamma", "0.5"], "gamma (was 0.98, now 0.5)"),
     "cannot write": (["train", "dqn", "--out", "/dev/null/a"], "/dev/null"),
+    "own folder": (["train", "dqn", "--out", "{full}"], "is not empty and holds no run"),
+    "empty text": (["train", "dqn", "--out", ""], "an empty text"),
+    "negative seed": (["train", "dqn", "--seed", "-1"], "seed must lie between 0 and 2^63, not -1"),
+    "negative evaluation seed": (["evaluate", "{run}", "--seed", "-1"], "--seed must lie between 0"),
+    "no threads": (["train", "dqn", "--threads", "0"], "threads must be at least 1, not 0"),
+    "nan": (["train", "dqn", "--learning-rate", "nan"], "learning_rate must be a positive number, not nan"),
+    "units": (["train", "dqn", "--hidden", "0"], "hidden must hold numbers of units of at least 1"),
+    "module": (["train", "dqn", "--env-id", "nosuch:Foo-v0"], "'nosuch:Foo-v0' could not be made"),
+    "last flag": (["train", "dqn", "--env-id", "CartPole-v1", "--env_id", "Acrobat-v1"], "did you mean Acrobot-v1"),
     "no display": (["play", "{run}"], "no display here"),
     "not a video": (["play", "{run}", "--video", "a.avi"], "ends in .mp4"),
 }
@@ -91,7 +100,10 @@ def test_a_mistake_gets_one_line_and_exit_2(mistake, run_folder, tmp_path, capsy
     if mistake == "no display" and sys.platform in ("win32", "darwin"):
         pytest.skip("this system always has a display")
     args, words = MISTAKES[mistake]
-    assert main([a.format(run=run_folder, empty=tmp_path) for a in args]) == 2
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "letter.txt").write_text("not a run")
+    assert main([a.format(run=run_folder, empty=tmp_path, full=full) for a in args]) == 2
     said = capsys.readouterr()
     assert words in said.err
     assert len(said.err.strip().splitlines()) == 1 and "Traceback" not in said.err and said.out == ""
@@ -126,3 +138,32 @@ def test_ctrl_c_keeps_the_run_and_says_how_to_go_on(tmp_path):
     assert "--resume" in said and "Traceback" not in said
     assert (out / "weights.safetensors").exists()
     assert json.loads((out / "metrics.json").read_text())["ended"] == "interrupted"
+
+
+def test_the_preset_is_that_of_the_environment_that_counts(tmp_path):
+    out = tmp_path / "a"
+    assert main(["train", "dqn", "--out", str(out), "--env_id", "Acrobot-v1", "--quiet", *TINY]) == 0
+    assert json.loads((out / "config.json").read_text())["config"]["stop_at"] is None
+
+
+def test_resuming_a_finished_run_keeps_its_score(run_folder, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run_folder, copy)
+    before = json.loads((copy / "metrics.json").read_text())
+    assert main(["train", "dqn", "--seed", "3", "--out", str(copy), "--resume", "--quiet", *TINY]) == 0
+    after = json.loads((copy / "metrics.json").read_text())
+    assert after["validation_return"] == before["validation_return"] and after["steps"] == before["steps"]
+
+
+def test_weights_that_do_not_fit_their_header_are_refused(run_folder, tmp_path, capsys):
+    from zoolib.pretrained import load_weights, save_weights
+
+    state, header = load_weights(run_folder / "weights.safetensors")
+    (tmp_path / "config.json").write_text("{}")
+    for wrong in ({"config": header["config"] | {"hidden": [7]}}, {"config": {"env_id": 3}}):
+        save_weights(tmp_path / "weights.safetensors", state, header | wrong)
+        assert main(["evaluate", str(tmp_path)]) == 2
+        said = capsys.readouterr().err
+        assert "do not fit their own header" in said and "Traceback" not in said

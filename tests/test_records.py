@@ -31,6 +31,7 @@ def test_words_make_nothing_stale_but_code_does(digest_of):
 def test_imports_within_zoolib_count(digest_of):
     alone = digest_of("import math\n")
     assert digest_of("from zoolib.rl.replay import Replay\n") != alone
+    assert digest_of("from zoolib import pretrained\n") != digest_of("from zoolib import something_else\n") != alone
     seen = records._closure("zoolib.rl.dqn", {})
     assert {"zoolib.rl.dqn", "zoolib.run", "zoolib.rl.replay"} <= set(seen)
     assert "zoolib.cli" not in seen

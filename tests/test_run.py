@@ -104,7 +104,54 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path, caps
     run = Run(tmp_path, resume=True, progress=False)
     _, count = train(run, total=20)
     assert latest.name in capsys.readouterr().err
-    assert count["seen"] == 20 and earlier.exists() is False or len(checkpoints(tmp_path)) <= 2
+    assert count["seen"] == 20
+    assert latest.with_suffix(".damaged").exists()  # and no longer in the way of good ones
+
+
+def test_with_no_good_checkpoint_left_it_says_that_it_starts_over(tmp_path, capsys):
+    train(Run(tmp_path, progress=False), total=20)
+    for path in checkpoints(tmp_path):
+        path.write_bytes(b"")
+    _, count = train(Run(tmp_path, resume=True, progress=False), total=20)
+    assert count["seen"] == 20
+    assert "no good checkpoint left: starting from the beginning" in capsys.readouterr().err
+
+
+def test_the_table_comes_from_the_checkpoint_whatever_happened_to_the_file(tmp_path):
+    part = Run(tmp_path, seed=1, progress=False)
+    train(part, stop_after=40)
+    (tmp_path / "metrics.csv").write_text("ste")
+    (tmp_path / ".checkpoint.pt.1.tmp").write_text("half a file")
+    run = Run(tmp_path, seed=1, resume=True, progress=False)
+    train(run)
+    assert run.metrics["step"].tolist() == list(range(1, 101))
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_a_run_is_for_one_training_and_leaves_the_random_states_alone():
+    torch.manual_seed(7)
+    expected = torch.rand(1)
+    torch.manual_seed(7)
+    run = Run(seed=1, progress=False)
+    train(run, total=5)
+    assert torch.equal(torch.rand(1), expected)
+    with pytest.raises(RunError, match="has begun before; make a new Run"):
+        train(run, total=5)
+
+
+def test_hooks_differ_by_what_they_hold():
+    from functools import partial
+
+    from zoolib.run import source_digest
+
+    def scaled(by):
+        return lambda x: by * x
+
+    assert source_digest(scaled(2)) != source_digest(scaled(3))
+    assert source_digest(scaled(2)) == source_digest(scaled(2))
+    assert source_digest(partial(max, 1)) != source_digest(partial(max, 2))
+    one, other = (eval(f"lambda x: {name}(x)") for name in ("abs", "sum"))
+    assert source_digest(one) != source_digest(other)
 
 
 def test_checkpoints_execute_nothing(tmp_path):

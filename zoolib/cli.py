@@ -8,6 +8,7 @@ import importlib
 import io
 import json
 import os
+import shlex
 import sys
 from dataclasses import dataclass, make_dataclass
 from pathlib import Path
@@ -100,6 +101,8 @@ def train(args: list[str]) -> int:
     )
     given = parse(options_type(RunOptions(), preset.config), flags, f"zoolib train {name}")
     options, config = given.run, given.config
+    if "" in flags:
+        raise UsageError("one of the options is given an empty text")
     if options.resume and options.out is None:
         raise UsageError("--resume needs --out, the folder of the run to go on with")
     run = Run(
@@ -117,7 +120,8 @@ def train(args: list[str]) -> int:
     run.figures |= {"command": "zoolib " + " ".join(["train", *args])}
     algorithm.train(config, run=run)
     if run.stopped == "interrupted":
-        where = f"; go on with: zoolib train {' '.join(args)} --resume" if options.out else ""
+        again = shlex.join(arg for arg in args if arg != "--resume")
+        where = f"; go on with: zoolib train {again} --resume" if options.out else ""
         print(f"stopped at step {run.step}{where}", file=sys.stderr)
         return 130
     print(json.dumps(run.figures))
@@ -140,8 +144,7 @@ class EvaluateOptions:
 
 def evaluate(args: list[str]) -> int:
     options = _parse_source(EvaluateOptions, args, "zoolib evaluate")
-    if options.episodes < 1:
-        raise UsageError(f"--episodes must be at least 1, not {options.episodes}")
+    _check_counts(options)
     from zoolib.rl.evaluate import evaluate as measure
 
     policy, config = _load(options.source)
@@ -171,8 +174,7 @@ def play(args: list[str]) -> int:
     options = _parse_source(PlayOptions, args, "zoolib play")
     if options.video is not None and options.video.suffix != ".mp4":
         raise UsageError(f"--video wants a name that ends in .mp4, not {options.video}")
-    if options.episodes < 1:
-        raise UsageError(f"--episodes must be at least 1, not {options.episodes}")
+    _check_counts(options)
     policy, config = _load(options.source)
     windows = sys.platform in ("win32", "darwin") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if options.video is None and not windows:
@@ -214,6 +216,13 @@ def _load(source: str):
     return importlib.import_module(ALGORITHMS[header["algorithm"]]).load(state, header)
 
 
+def _check_counts(options) -> None:
+    if options.episodes < 1:
+        raise UsageError(f"--episodes must be at least 1, not {options.episodes}")
+    if not 0 <= options.seed < 2**48:
+        raise UsageError(f"--seed must lie between 0 and 2^48, not {options.seed}")
+
+
 def _parse_source(options_type, args: list[str], prog: str):
     """Parse options whose first argument is a source, which has no default."""
     if not args or (args[0].startswith("-") and args[0] not in ("-h", "--help")):
@@ -222,12 +231,12 @@ def _parse_source(options_type, args: list[str], prog: str):
 
 
 def _flag(args: list[str], name: str, default: str) -> str:
-    for i, arg in enumerate(args):
-        if arg == name and i + 1 < len(args):
-            return args[i + 1]
-        if arg.startswith(name + "="):
-            return arg.partition("=")[2]
-    return default
+    value = default
+    for i, arg in enumerate(args):  # as tyro reads them: _ for -, and the last one counts
+        flag, equals, given = arg.partition("=")
+        if flag.replace("_", "-") == name and (equals or i + 1 < len(args)):
+            value = given if equals else args[i + 1]
+    return value
 
 
 def _known() -> dict:

@@ -48,11 +48,11 @@ def load_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], dict]:
         raise WeightsError(f"there is no weights file {path}")
     try:
         with safe_open(path, "pt") as file:
-            header = json.loads((file.metadata() or {})["zoolib"])
+            header = dict(json.loads((file.metadata() or {})["zoolib"]))
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except KeyError:
         raise WeightsError(f"{path} is a safetensors file, but not one that zoolib wrote") from None
-    except (SafetensorError, ValueError, OSError) as error:
+    except (SafetensorError, ValueError, TypeError, OSError) as error:
         raise WeightsError(f"{path} is damaged: {error}") from None
     if header.get("sha256") != _digest(state):
         raise WeightsError(f"{path} is damaged: its tensors do not match the checksum in its header")

@@ -51,6 +51,9 @@ def _closure(module: str, seen: dict[str, ast.Module]) -> dict[str, ast.Module]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "zoolib":
             _closure(node.module, seen)
+            for name in node.names:  # `from zoolib import pretrained`: a module, where there is such a file
+                if PACKAGE.parent.joinpath(*node.module.split("."), f"{name.name}.py").is_file():
+                    _closure(f"{node.module}.{name.name}", seen)
     return seen
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import inspect
 import io
@@ -66,13 +67,23 @@ def pick_device(name: str = "auto", *, tiny: bool = False) -> torch.device:
 
 
 def source_digest(function: Callable) -> str:
-    """A short digest of a hook's source (of its bytecode where the source cannot be had)."""
-    try:
-        text = inspect.getsource(function)
-    except (OSError, TypeError):
-        code = getattr(function, "__code__", None)
-        text = repr((code.co_code, code.co_consts)) if code else repr(type(function))
+    """A short digest of a hook: its source (or bytecode) and the plain values that it has closed over."""
+    if isinstance(function, functools.partial):
+        text = f"{source_digest(function.func)} {function.args!r} {function.keywords!r}"
+    else:
+        try:
+            text = inspect.getsource(function)
+        except (OSError, TypeError):
+            code = getattr(function, "__code__", None)
+            text = _bytecode(code) if code else repr(type(function))
+        cells = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+        text += repr([value for value in cells if isinstance(value, (int, float, str, bool, tuple))])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _bytecode(code) -> str:
+    constants = [_bytecode(c) if hasattr(c, "co_code") else repr(c) for c in code.co_consts]
+    return repr((code.co_code, code.co_names, constants))
 
 
 class Run:
@@ -100,6 +111,12 @@ class Run:
         progress: bool = True,
         tensorboard: bool = False,
     ):
+        if not 0 <= seed < 2**63:
+            raise RunError(f"seed must lie between 0 and 2^63, not {seed}")
+        if threads is not None and threads < 1:
+            raise RunError(f"threads must be at least 1, not {threads}")
+        if not checkpoint_seconds >= 0:
+            raise RunError(f"checkpoint_seconds must not be negative or nan, as {checkpoint_seconds} is")
         self.out = Path(out) if out is not None else None
         if tensorboard and self.out is None:
             raise RunError("tensorboard needs a folder to write to; give the run an `out`")
@@ -110,6 +127,7 @@ class Run:
         self.device = torch.device("cpu")
         self.rng = np.random.default_rng(seed)
         self.step = 0
+        self.algorithm: str | None = None
         self.announce = ""  # printed when the run begins, before its configuration
         self.figures: dict = {}  # what metrics.json reports; an algorithm adds its own
         self.stopped: str | None = None  # why the loop ended early
@@ -128,27 +146,32 @@ class Run:
         hooks: the reader's own functions; a resumed run refuses one whose source has changed.
         Raises RunError for a folder that holds another run, or a resume that does not fit it.
         """
+        if self.algorithm is not None:
+            raise RunError("this run has begun before; make a new Run for another training")
         self.device = pick_device(self._device_name, tiny=tiny)
-        self._previous_threads = torch.get_num_threads()
+        self._before = (random.getstate(), np.random.get_state(), torch.get_rng_state(), torch.get_num_threads())
         if self.threads is None and tiny:
             self.threads = 1  # a tiny network runs slower on many threads, and not always with the same bits
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         random.seed(self.seed)
+        np.random.seed(self.seed % 2**32)  # some environments and hooks still use the global one
         torch.manual_seed(self.seed)
         self.algorithm = algorithm
         self.config = dataclasses.asdict(config) if dataclasses.is_dataclass(config) else dict(config)
         self._hooks = {name: source_digest(hook) for name, hook in (hooks or {}).items()}
         if self.out is not None:
-            self._open_folder()
+            self._check_folder()
         if self.announce:
             print(self.announce, ", ".join(f"{k}={v}" for k, v in self.config.items()), sep="\n", file=sys.stderr)
         return self
 
-    def _open_folder(self) -> None:
+    def _check_folder(self) -> None:
         config_file = self.out / "config.json"
         if self.out.exists() and not self.out.is_dir():
             raise RunError(f"{self.out} is a file; --out wants a folder")
+        if self.out.exists() and not config_file.exists() and any(self.out.iterdir()):
+            raise RunError(f"{self.out} is not empty and holds no run (no config.json); choose another --out")
         if config_file.exists():
             if not self.resume:
                 raise RunError(
@@ -173,18 +196,23 @@ class Run:
                     f"cannot resume {self.out}: the source of {', '.join(changed)} has changed since it started; "
                     "train the new one in a new folder"
                 )
-        else:
-            self.out.mkdir(parents=True, exist_ok=True)
-            saved = {
-                "algorithm": self.algorithm,
-                "config": self.config,
-                "seed": self.seed,
-                "device": str(self.device),
-                "threads": self.threads,
-                "hooks": self._hooks,
-                "torch": torch.__version__,
-            }
-            write_atomically(config_file, (json.dumps(saved, indent=1) + "\n").encode())
+        self.out.mkdir(parents=True, exist_ok=True)
+
+    def _open_folder(self) -> None:
+        for left_over in self.out.glob(".*.tmp"):  # of a process that was killed as it wrote
+            left_over.unlink()
+        if (self.out / "config.json").exists():
+            return
+        saved = {
+            "algorithm": self.algorithm,
+            "config": self.config,
+            "seed": self.seed,
+            "device": str(self.device),
+            "threads": self.threads,
+            "hooks": self._hooks,
+            "torch": torch.__version__,
+        }
+        write_atomically(self.out / "config.json", (json.dumps(saved, indent=1) + "\n").encode())
 
     # ----------------------------------------------------------------- loop
 
@@ -196,6 +224,8 @@ class Run:
         The first Ctrl-C lets the current step finish and then ends the loop; a second one raises.
         """
         self._tracked = tracked
+        if self.out is not None:
+            self._open_folder()
         if self.resume and self.out is not None:
             self._restore()
         if self.tensorboard:
@@ -203,7 +233,7 @@ class Run:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError:
                 raise RunError("TensorBoard is not installed; `pip install tensorboard` brings it") from None
-            self._writer = SummaryWriter(self.out, purge_step=self.step)
+            self._writer = SummaryWriter(self.out, purge_step=self.step + 1 if self.step else None)
         handler = self._catch_interrupts()
         self._clock = time.perf_counter()
         self._next_checkpoint = self._clock + self.checkpoint_seconds
@@ -220,7 +250,13 @@ class Run:
                 self._bar.close()
             if self._writer is not None:
                 self._writer.close()
-            torch.set_num_threads(self._previous_threads)
+            if self.out is not None:  # also of a run that failed
+                write_atomically(self.out / "metrics.csv", self.metrics.to_csv(index=False).encode())
+            python_state, numpy_state, torch_state, threads = self._before
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)
+            torch.set_rng_state(torch_state)
+            torch.set_num_threads(threads)
         self._finish()
 
     def steps(self, total: int, by: int = 1, unit: str = "steps") -> Iterator[int]:
@@ -348,15 +384,15 @@ class Run:
             "seconds": self.seconds,
             "stopped": self.stopped,
             "tracked": self._states(),
-            "random": json.dumps([random.getstate(), self.rng.bit_generator.state]),
+            "rows": self._rows,
+            "random": json.dumps([random.getstate(), _plain(np.random.get_state()), self.rng.bit_generator.state]),
             "torch_random": torch.get_rng_state(),
-            "cuda_random": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
+            "device_random": self._device_random(),
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        data = buffer.getvalue()
+        data = buffer.getbuffer()
         digest = hashlib.sha256(data).hexdigest()[:16]
-        # the metrics first: a restored run drops the rows after its checkpoint
         write_atomically(self.out / "metrics.csv", self.metrics.to_csv(index=False).encode())
         old = checkpoints(self.out)
         new = self.out / f"checkpoint-{self.step:012d}-{digest}.pt"
@@ -365,14 +401,19 @@ class Run:
             path.unlink()
 
     def _restore(self) -> None:
+        damaged = False
         for path in reversed(checkpoints(self.out)):
             data = path.read_bytes()
             if hashlib.sha256(data).hexdigest()[:16] != path.stem.rpartition("-")[2]:
                 print(f"{path} is damaged; going back to the checkpoint before it", file=sys.stderr)
+                path.rename(path.with_suffix(".damaged"))
+                damaged = True
                 continue
             state = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
             break
         else:
+            if damaged:
+                print(f"{self.out} has no good checkpoint left: starting from the beginning", file=sys.stderr)
             return
         for name, thing in self._tracked.items():
             if hasattr(thing, "load_state_dict"):
@@ -383,16 +424,23 @@ class Run:
         self.step, self._elapsed = state["step"], state["seconds"]
         # an interrupted run goes on; one that ended for a reason of its own stays ended
         self.stopped = None if state["stopped"] == "interrupted" else state["stopped"]
-        python_state, numpy_state = json.loads(state["random"])
+        python_state, global_state, own_state = json.loads(state["random"])
         random.setstate((python_state[0], tuple(python_state[1]), python_state[2]))
-        self.rng.bit_generator.state = numpy_state
+        np.random.set_state(tuple(global_state))
+        self.rng.bit_generator.state = own_state
         torch.set_rng_state(state["torch_random"])
-        if self.device.type == "cuda" and state["cuda_random"]:
-            torch.cuda.set_rng_state_all(state["cuda_random"])
-        table = self.out / "metrics.csv"
-        if table.exists() and table.stat().st_size > 1:
-            rows = pd.read_csv(table)
-            self._rows = rows[rows["step"] <= self.step].to_dict("records")
+        self._device_random(state["device_random"])
+        self._rows = state["rows"]
+
+    def _device_random(self, state: torch.Tensor | None = None) -> torch.Tensor | None:
+        """The random state of the run's accelerator (None on a CPU); with `state`, set it."""
+        if self.device.type == "cpu":
+            return None
+        if self.device.type == "mps":
+            return torch.mps.get_rng_state() if state is None else torch.mps.set_rng_state(state)
+        if state is None:
+            return torch.cuda.get_rng_state(self.device)
+        return torch.cuda.set_rng_state(state, self.device)
 
     def _finish(self) -> None:
         self.figures = {
@@ -416,18 +464,28 @@ class Run:
             )
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes | memoryview) -> None:
     """Write `data` so that `path` is either the old file or the whole new one, whatever kills the process."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # a full disk does not say where
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        raise
     if os.name == "posix":  # the rename itself must survive a power cut too
         folder = os.open(path.parent, os.O_RDONLY)
         os.fsync(folder)
         os.close(folder)
+
+
+def _plain(state: tuple) -> list:
+    return [value.tolist() if isinstance(value, np.ndarray) else value for value in state]
 
 
 def checkpoints(folder: Path) -> list[Path]:

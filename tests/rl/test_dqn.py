@@ -186,3 +186,49 @@ def test_images_train(tmp_path):
 def test_a_config_that_makes_no_sense_is_refused_by_name(field, value):
     with pytest.raises(RunError, match=f"{field} must .*{value}"):
         dqn.Config(**{field: value})
+
+
+@pytest.mark.parametrize("env_id", ["FrozenLake-v1", "Blackjack-v1", "CliffWalking-v1", "ZooDouble-v0"])
+def test_any_observation_trains(env_id, monkeypatch):
+    """Numbers, tuples, 64-bit floats; and an environment without a time limit does not hang its evaluation."""
+
+    class Double(Probe):
+        observation_space = spaces.Box(-1, 1, (2,), np.float64)
+
+    monkeypatch.setitem(gym.registry, "ZooDouble-v0", gym.envs.registration.EnvSpec("ZooDouble-v0", Double))
+    monkeypatch.setattr("zoolib.rl.evaluate.LONGEST_EPISODE", 300)
+    config = dqn.Config(
+        env_id, total_steps=400, learning_starts=100, updates=2, hidden=(8,), validate_every=200, validation_episodes=2
+    )
+    trained = dqn.train(config, run=Run(progress=False))
+    assert np.isfinite(trained.run.figures["validation_return"])
+
+
+def test_a_loss_of_the_wrong_shape_is_refused():
+    def broadcast(q_network, target_network, batch, gamma):
+        q = q_network(batch.obs).gather(1, batch.action[:, None])  # [B, 1]: the squeeze is missing
+        return (q - batch.reward) ** 2
+
+    with pytest.raises(RunError, match=r"\[512\]; it has shape \[512, 512\]"):
+        dqn.train(dqn.Config(**SHORT), loss=broadcast, run=Run(progress=False))
+
+
+def test_an_interrupted_run_resumes_from_its_last_weights_not_its_best(tmp_path, monkeypatch):
+    """The checkpoint goes with the optimiser and the replay memory; the best weights are what evaluate loads."""
+
+    def interrupt_late(q_network, target_network, batch, gamma):
+        interrupt_late.calls += 1
+        if interrupt_late.calls == 150:
+            interrupt_late.run.stop("interrupted")
+            interrupt_late.last = q_network
+        return dqn.td_loss(q_network, target_network, batch, gamma)
+
+    interrupt_late.calls, interrupt_late.run = 0, Run(tmp_path, seed=1, progress=False)
+    trained = dqn.train(dqn.Config(**SHORT | {"total_steps": 4_000}), loss=interrupt_late, run=interrupt_late.run)
+    from zoolib.run import checkpoints
+
+    state = torch.load(checkpoints(tmp_path)[-1], weights_only=True)["tracked"]
+    best = state["best"]["weights"]
+    key = next(iter(best))
+    assert torch.equal(trained.network.state_dict()[key], best[key])
+    assert not torch.equal(state["network"][key], best[key])

@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from zoolib.pretrained import save_weights
-from zoolib.rl.envs import TRAINING, VALIDATION, Stepper, env_seed, make_envs, require_discrete
+from zoolib.pretrained import WeightsError, save_weights
+from zoolib.rl.envs import TRAINING, VALIDATION, Stepper, env_seed, in_a_line, make_envs, require_discrete
 from zoolib.rl.evaluate import episode_returns, greedy
 from zoolib.rl.networks import QNetwork, is_image
 from zoolib.rl.presets import Preset, choose_preset, from_header
@@ -72,11 +72,23 @@ class Config:
     """End early once a validation reaches this mean return."""
 
     def __post_init__(self):
-        for name in ("total_steps", "num_envs", "batch_size", "replay_size", "train_every", "updates"):
+        counts = ("total_steps", "num_envs", "batch_size", "replay_size", "train_every", "updates")
+        for name in (*counts, "validation_episodes"):
             if getattr(self, name) < 1:
                 raise RunError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if not 0 <= self.gamma <= 1:
-            raise RunError(f"gamma must lie between 0 and 1, not {self.gamma}")
+        for name in ("learning_starts", "target_every", "epsilon_steps", "validate_every"):
+            if getattr(self, name) < 0:
+                raise RunError(f"{name} must not be negative, as {getattr(self, name)} is")
+        for name in ("gamma", "epsilon_start", "epsilon_end"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise RunError(f"{name} must lie between 0 and 1, not {getattr(self, name)}")
+        for name in ("learning_rate", "max_grad_norm"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise RunError(f"{name} must be a positive number, not {getattr(self, name)}")
+        if any(units < 1 for units in self.hidden):
+            raise RunError(f"hidden must hold numbers of units of at least 1, not {self.hidden}")
+        if self.stop_at is not None and self.stop_at != self.stop_at:
+            raise RunError("stop_at must be a number or None, not nan")
         if self.replay_size < self.num_envs:
             raise RunError(f"replay_size must hold one step of {self.num_envs} copies, not {self.replay_size}")
 
@@ -161,8 +173,6 @@ def train(config: Config, *, loss: Callable = td_loss, run: Run | None = None) -
     actions = require_discrete(envs, config.env_id, "DQN")
     space = envs.single_observation_space
     run = (run or Run()).begin("dqn", config, tiny=not is_image(space), hooks={"loss": loss})
-    stepper = Stepper(envs, env_seed(TRAINING, run.seed))
-
     q_network = QNetwork(space, actions, config.hidden).to(run.device)
     target_network = copy.deepcopy(q_network) if config.target_every else q_network
     optimizer = torch.optim.Adam(q_network.parameters(), config.learning_rate, fused=True)
@@ -174,6 +184,7 @@ def train(config: Config, *, loss: Callable = td_loss, run: Run | None = None) -
     with run.track(
         network=q_network, target=target_network, optimizer=optimizer, replay=replay, best=best, count=count
     ):
+        stepper = Stepper(envs, env_seed(TRAINING, run.seed, run.step))
         for step in run.steps(config.total_steps, by=config.num_envs):
             action = act(q_network, stepper.obs, epsilon(step, config), run.rng)
             replay.add(stepper.step(action))
@@ -192,12 +203,14 @@ def train(config: Config, *, loss: Callable = td_loss, run: Run | None = None) -
             if config.validate_every and step - count["validated_at"] >= config.validate_every:
                 count["validated_at"] = step
                 validate(q_network, best, run, config)
-        if config.validate_every:
-            if count["validated_at"] < run.step:
-                count["validated_at"] = run.step
-                validate(q_network, best, run, config)
-            q_network.load_state_dict(best["weights"])
+        if config.validate_every and count["validated_at"] < run.step and run.stopped != "interrupted":
+            count["validated_at"] = run.step
+            validate(q_network, best, run, config)
+        if best["weights"]:
+            run.figures["validation_return"] = best["score"]
     envs.close()
+    if best["weights"]:  # only now: the checkpoint holds the last weights, from which a resumed run goes on
+        q_network.load_state_dict(best["weights"])
     if run.out is not None:
         header = {"algorithm": "dqn", "config": asdict(config), "seed": run.seed, **run.figures}
         save_weights(Path(run.out) / "weights.safetensors", q_network.state_dict(), header)
@@ -206,18 +219,28 @@ def train(config: Config, *, loss: Callable = td_loss, run: Run | None = None) -
 
 def load(state: dict[str, torch.Tensor], header: dict) -> tuple[Callable, Config]:
     """Greedy policy and Config from saved weights (see zoolib.pretrained)."""
-    config = from_header(Config, header)
-    envs = make_envs(config.env_id, 1)
-    space = envs.single_observation_space
-    q_network = QNetwork(space, require_discrete(envs, config.env_id, "DQN"), config.hidden)
-    q_network.load_state_dict(state)
+    try:
+        config = from_header(Config, header)
+        envs = make_envs(config.env_id, 1)
+        space = envs.single_observation_space
+        q_network = QNetwork(space, require_discrete(envs, config.env_id, "DQN"), config.hidden)
+        envs.close()
+        q_network.load_state_dict(state)
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise WeightsError(f"these weights do not fit their own header: {in_a_line(error)}") from None
     return greedy(q_network), config
 
 
 def update(q_network, target_network, optimizer, loss, replay: Replay, config: Config) -> torch.Tensor:
     """One gradient step on one replayed batch; returns the mean loss."""
     batch = replay.sample(config.batch_size)
-    value = loss(q_network, target_network, batch, config.gamma).mean()
+    value = loss(q_network, target_network, batch, config.gamma)
+    if value.shape != batch.reward.shape:
+        raise RunError(
+            f"the loss must be one number for each of the {len(batch.reward)} samples, [{len(batch.reward)}]; "
+            f"it has shape {list(value.shape)}"
+        )
+    value = value.mean()
     optimizer.zero_grad()
     value.backward()
     nn.utils.clip_grad_norm_(q_network.parameters(), config.max_grad_norm)
@@ -234,10 +257,13 @@ def validate(q_network: QNetwork, best: dict, run: Run, config: Config) -> None:
             episodes=config.validation_episodes,
             seed=run.seed,
             stream=VALIDATION,
-        ).mean()
+            give_up=lambda: run.stopped == "interrupted",
+        )
+    if run.stopped == "interrupted":
+        return
+    score = score.mean()
     run.log(validation_return=score)
     if score > best["score"]:
         best.update(score=float(score), weights={k: v.clone() for k, v in q_network.state_dict().items()})
-        run.figures["validation_return"] = best["score"]
     if config.stop_at is not None and score >= config.stop_at:
         run.stop("solved")

@@ -30,9 +30,16 @@ if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get(
 TRAINING, VALIDATION, HELD_OUT = 0, 1, 2
 
 
-def env_seed(stream: int, seed: int) -> int:
-    """The seed of an environment in one of the three streams; different streams never share one."""
-    return int(np.random.SeedSequence([stream, seed]).generate_state(1)[0])
+# Some environments have no time limit; an evaluation of one ends here (as an Atari game does, at half an hour).
+LONGEST_EPISODE = 27_000
+
+
+def env_seed(stream: int, seed: int, step: int = 0) -> int:
+    """The seed of an environment in one of the three streams, hashed from all three numbers.
+
+    step: where a resumed run goes on, so that it does not meet its first episodes again.
+    """
+    return int(np.random.SeedSequence([stream, seed, step] if step else [stream, seed]).generate_state(1)[0])
 
 
 def check_env_id(env_id: str) -> None:
@@ -58,12 +65,18 @@ def make_envs(env_id: str, num_envs: int, **kwargs) -> VectorEnv:
     check_env_id(env_id)
     try:
         envs = gym.make_vec(env_id, num_envs, **kwargs)
-    except (gym.error.Error, ImportError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(f"{env_id} is registered but could not be made: {reason}") from None
+        if not isinstance(envs.single_observation_space, spaces.Box):
+            envs = FlattenObservation(envs)
+    except Exception as error:  # an environment's constructor may raise whatever it likes
+        raise RunError(f"{env_id!r} could not be made: {in_a_line(error)}") from None
     if not isinstance(envs.single_observation_space, spaces.Box):
-        envs = FlattenObservation(envs)
+        raise RunError(f"{env_id} observes {envs.single_observation_space}, which has no vector of fixed length")
     return envs
+
+
+def in_a_line(error: Exception) -> str:
+    """An exception's type and the first line of its message."""
+    return ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
 
 
 def require_discrete(envs: VectorEnv, env_id: str, algorithm: str) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from zoolib.rl.envs import HELD_OUT, Stepper, env_seed, make_envs
+from zoolib.rl.envs import HELD_OUT, LONGEST_EPISODE, Stepper, env_seed, make_envs
 from zoolib.stats import bootstrap_interval
 
 
@@ -19,21 +19,28 @@ def episode_returns(
     seed: int,
     stream: int = HELD_OUT,
     max_envs: int = 100,
+    give_up: Callable[[], bool] = lambda: False,
 ) -> np.ndarray:
     """Undiscounted returns [episodes] of `policy` (observations [N, ...] to actions [N]).
 
     Every copy plays one episode to its end, so that short episodes do not count more often than long ones.
+    An episode without end counts with what it has after LONGEST_EPISODE steps.
+    give_up: asked at every step; once true, the returns so far are all there is.
     """
     returns = []
     while len(returns) < episodes:
         envs = make_envs(env_id, min(episodes - len(returns), max_envs))
         stepper = Stepper(envs, env_seed(stream, seed * 10_000 + len(returns)))
         first: dict[int, float] = {}  # the return of each copy's first episode
-        while len(first) < envs.num_envs:
+        for _ in range(LONGEST_EPISODE):
+            if len(first) == envs.num_envs or give_up():
+                break
             stepper.step(policy(stepper.obs))
             first = stepper.finished | first
         envs.close()
-        returns += [first[i] for i in range(len(first))]
+        if give_up():
+            break
+        returns += [first.get(i, stepper.returns[i]) for i in range(envs.num_envs)]
     return np.array(returns)
 
 
@@ -43,7 +50,9 @@ def greedy(q_network: torch.nn.Module) -> Callable[[np.ndarray], np.ndarray]:
 
     @torch.no_grad()
     def policy(obs: np.ndarray) -> np.ndarray:
-        return q_network(torch.as_tensor(obs, device=device)).argmax(dim=1).cpu().numpy()
+        tensor = torch.as_tensor(obs)
+        tensor = tensor.float() if tensor.dtype == torch.float64 else tensor  # which mps does not have
+        return q_network(tensor.to(device)).argmax(dim=1).cpu().numpy()
 
     return policy
 

@@ -6,6 +6,8 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
+from zoolib.run import RunError
+
 
 def is_image(space: spaces.Box) -> bool:
     """Whether observations are images: uint8, three axes (one of them the channels or stacked frames)."""
@@ -34,7 +36,7 @@ class NatureCNN(nn.Module):
         self.channels_last = shape[-1] < shape[0]
         channels, *sides = (shape[-1], *shape[:2]) if self.channels_last else shape
         if min(sides) < 36:
-            raise ValueError(f"images of {sides[0]} × {sides[1]} are too small for this network: 36 × 36 at least")
+            raise RunError(f"images of {sides[0]} × {sides[1]} are too small for this network: 36 × 36 at least")
         self.layers = nn.Sequential(
             nn.Conv2d(channels, 32, 8, 4), nn.ReLU(),
             nn.Conv2d(32, 64, 4, 2), nn.ReLU(),
@@ -55,12 +57,12 @@ class QNetwork(nn.Module):
 
     def __init__(self, space: spaces.Box, actions: int, hidden: tuple[int, ...] = (128, 128)):
         super().__init__()
-        self.actions = actions
-        if is_image(space):
+        self.actions, self.image = actions, is_image(space)
+        if self.image:
             body = NatureCNN(space.shape)
             self.layers = nn.Sequential(body, mlp([body.features, *hidden, actions]))
         else:
             self.layers = nn.Sequential(nn.Flatten(), mlp([int(torch.tensor(space.shape).prod()), *hidden, actions]))
 
     def forward(self, obs: torch.Tensor) -> torch.Tensor:
-        return self.layers(obs)
+        return self.layers(obs if self.image else obs.reshape(len(obs), -1).float())

@@ -40,7 +40,7 @@ class Replay:
         n = len(batch.reward)
         where = (self.cursor + torch.arange(n, device=self.device)) % self.capacity
         for ring, new in zip(self.data, batch, strict=True):
-            ring[where] = torch.as_tensor(new, device=self.device).to(ring.dtype)
+            ring[where] = torch.as_tensor(new).to(ring.dtype).to(self.device)
         self.cursor = (self.cursor + n) % self.capacity
         self.size = min(self.size + n, self.capacity)
 

@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.wrappers import FlattenObservation, RecordVideo
 
-from zoolib.rl.envs import HELD_OUT, check_env_id, env_seed
+from zoolib.rl.envs import HELD_OUT, LONGEST_EPISODE, check_env_id, env_seed, in_a_line
 from zoolib.run import RunError
 
 
@@ -32,8 +32,10 @@ def play(
     check_env_id(env_id)
     try:
         env = gym.make(env_id, render_mode="rgb_array" if video is not None else "human")
-    except (gym.error.Error, TypeError, AssertionError, ImportError) as error:
-        raise RunError(f"{env_id} cannot be drawn: {str(error).splitlines()[0]}") from None
+        env.reset()
+        env.render()
+    except Exception as error:  # an environment may raise whatever it likes
+        raise RunError(f"{env_id} cannot be drawn: {in_a_line(error)}") from None
     if not isinstance(env.observation_space, spaces.Box):
         env = FlattenObservation(env)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -44,8 +46,9 @@ def play(
         for episode in range(episodes):
             obs, _ = env.reset(seed=env_seed(HELD_OUT, seed * 10_000 + episode))
             returns.append(0.0)
-            done = False
-            while not done:
+            done, steps = False, 0
+            while not done and steps < LONGEST_EPISODE:
+                steps += 1
                 obs, reward, terminated, truncated, _ = env.step(policy(obs[None])[0])
                 returns[-1] += float(reward)
                 done = terminated or truncated
