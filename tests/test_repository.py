@@ -1,5 +1,6 @@
 """What the repository says about itself: its dependencies, its address, its workflows, and what Colab carries."""
 
+import ast
 import importlib.metadata
 import json
 import os
@@ -187,7 +188,7 @@ def test_installing_zoolib_on_colab_moves_nothing():
     constraints = ROOT / "tests" / "colab-constraints.txt"
     text = resolve("--constraint", str(constraints), "--python-version", "3.13")
     resolved = pinned(text, "3.13")
-    assert {"torch", "numpy", "gymnasium", "ipywidgets"} <= set(resolved)
+    assert {"torch", "numpy", "gymnasium", "ipython"} <= set(resolved)
     assert not moved(resolved, colab())
 
 
@@ -381,3 +382,20 @@ def test_notebooks_are_stored_without_outputs():
         if path.endswith(".ipynb"):
             cells = json.loads(text)["cells"]
             assert not [cell["id"] for cell in cells if cell.get("outputs") or cell.get("execution_count")], path
+
+
+def test_zoolib_declares_what_it_imports_and_imports_what_it_declares():
+    """A package that only comes along with another one may one day stay away."""
+    imported = set()
+    for path in (ROOT / "zoolib").rglob("*.py"):
+        if path.name != "nbgrader_plugin.py":  # which only the extra `teach` can import
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+                imported |= {name.partition(".")[0] for name in names}
+    imported -= set(sys.stdlib_module_names) | {"zoolib"}
+    declared = {Requirement(one).name for one in PROJECT["dependencies"]}
+    distributions = {"PIL": "pillow", "IPython": "ipython", "cycler": "matplotlib"}
+    assert {distributions.get(name, name) for name in imported} <= declared
+    # what Gymnasium draws and records with, and what imageio writes with, is imported by them
+    assert declared - imported - set(distributions.values()) <= {"moviepy", "pygame", "imageio-ffmpeg"}
