@@ -13,7 +13,7 @@ import torch
 
 from zoolib.rl import dqn
 from zoolib.rl.envs import VALIDATION
-from zoolib.rl.evaluate import episode_returns
+from zoolib.rl.evaluate import Best, episode_returns
 from zoolib.run import Run
 
 THRESHOLD, EVERY, EPISODES, STEPS, SEEDS = 475, 1_000, 20, 50_000, range(5)
@@ -49,18 +49,18 @@ def zoolib(seed: int) -> dict:
     changes = dqn.preset("CartPole-v1", "quick").config
     config = dqn.Config(**(vars(changes) | {"total_steps": STEPS, "validate_every": EVERY, "stop_at": None}))
     run = Run(seed=seed, progress=False)
-    judge, original = Judge(seed), dqn.validate
+    judge, original = Judge(seed), Best._validate
 
-    def validate(q_network, best, run, config):
-        best.update(weights=q_network.state_dict())
-        if judge(dqn.greedy(q_network)):
+    def validate(best, run, config):
+        best.validated_at = run.step
+        if judge(best.policy):
             run.stop("reached")
 
-    dqn.validate = validate
+    Best._validate = validate
     try:
         dqn.train(config, run=run)
     finally:
-        dqn.validate = original
+        Best._validate = original
     return judge.result()
 
 

@@ -395,7 +395,7 @@ def test_zoolib_declares_what_it_imports_and_imports_what_it_declares():
                 imported |= {name.partition(".")[0] for name in names}
     imported -= set(sys.stdlib_module_names) | {"zoolib"}
     declared = {Requirement(one).name for one in PROJECT["dependencies"]}
-    distributions = {"PIL": "pillow", "IPython": "ipython", "cycler": "matplotlib"}
+    distributions = {"PIL": "pillow", "IPython": "ipython", "cycler": "matplotlib", "ale_py": "ale-py"}
     assert {distributions.get(name, name) for name in imported} <= declared
     # what Gymnasium draws and records with, and what imageio writes with, is imported by them
     assert declared - imported - set(distributions.values()) <= {"moviepy", "pygame", "imageio-ffmpeg"}

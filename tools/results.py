@@ -26,7 +26,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "book" / "results"
-CURVE = ("step", "seconds", "episode_return", "validation_return")
+CURVE = ("step", "seconds", "episode_return", "validation_return", "predicted_value", "realised_value")
 POINTS = 100  # rows kept of a curve
 
 
@@ -135,7 +135,8 @@ def curve(path: Path) -> dict[str, list]:
     rows = list(csv.DictReader(path.open()))
     every = max(1, math.ceil(len(rows) / POINTS))
     kept = [row for i, row in enumerate(rows) if row.get("validation_return") or i % every == 0]
-    return {column: [round(float(row[column]), 3) if row.get(column) else None for row in kept] for column in CURVE}
+    columns = [column for column in CURVE if any(row.get(column) for row in kept)]
+    return {column: [round(float(row[column]), 3) if row.get(column) else None for row in kept] for column in columns}
 
 
 def ship(name: str, recipe: dict, variants: dict) -> None:

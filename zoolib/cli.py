@@ -16,7 +16,7 @@ from typing import Annotated
 
 import tyro
 
-ALGORITHMS = {"dqn": "zoolib.rl.dqn"}
+ALGORITHMS = {"dqn": "zoolib.rl.dqn", "a2c": "zoolib.rl.a2c", "ddpg": "zoolib.rl.ddpg"}
 
 USAGE = """usage: zoolib COMMAND ...
 

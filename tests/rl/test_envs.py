@@ -97,3 +97,11 @@ def test_observations_that_are_no_array_are_flattened():
     envs = make_envs("FrozenLake-v1", 3)
     obs, _ = envs.reset(seed=0)
     assert obs.shape == (3, 16) and (obs.sum(axis=1) == 1).all()
+
+
+def test_discounted_returns_and_first_states_are_those_of_the_first_episodes():
+    from zoolib.rl.evaluate import play_episodes
+
+    played = play_episodes("CartPole-v1", lambda obs: np.zeros(len(obs), int), episodes=7, seed=3, gamma=0.9)
+    assert np.allclose(played.discounted, (1 - 0.9**played.returns) / (1 - 0.9))  # every step's reward is 1
+    assert played.first_obs.shape == (7, 4) and np.abs(played.first_obs).max() <= 0.05

@@ -25,10 +25,10 @@ def test_it_holds_what_a_bounded_queue_holds(capacity, sizes):
         queue.extend(range(start, start + n))
         start += n
     assert len(replay) == len(queue)
-    assert sorted(replay.data.reward[: len(replay)].tolist()) == list(queue)
-    rewards = replay.data.reward[: len(replay)]
-    assert torch.equal(replay.data.next_obs[: len(replay), 0], rewards + 1)  # rows stay together
-    assert torch.equal(replay.data.terminated[: len(replay)], rewards % 2 == 0)
+    assert sorted(replay.data["reward"][: len(replay)].tolist()) == list(queue)
+    rewards = replay.data["reward"][: len(replay)]
+    assert torch.equal(replay.data["next_obs"][: len(replay), 0], rewards + 1)  # rows stay together
+    assert torch.equal(replay.data["terminated"][: len(replay)], rewards % 2 == 0)
 
 
 def test_a_restored_memory_goes_on_like_the_first():
@@ -37,7 +37,7 @@ def test_a_restored_memory_goes_on_like_the_first():
     second.load_state_dict(first.state_dict())
     for replay in (first, second):
         replay.add(transitions(4, 3))
-    assert all(torch.equal(a, b) for a, b in zip(first.data, second.data, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(first.data.values(), second.data.values(), strict=True))
     assert first.cursor == second.cursor
 
 

@@ -39,13 +39,16 @@ def env_seed(stream: int, seed: int, step: int = 0) -> int:
 
     step: where a resumed run goes on, so that it does not meet its first episodes again.
     """
-    return int(np.random.SeedSequence([stream, seed, step] if step else [stream, seed]).generate_state(1)[0])
+    words = np.random.SeedSequence([stream, seed, step] if step else [stream, seed]).generate_state(1)
+    return int(words[0] >> 2)  # 30 bits: ALE counts up from it in 32 with a sign
 
 
 def check_env_id(env_id: str) -> None:
     """Raise RunError with the nearest names if Gymnasium knows no such environment."""
     if ":" in env_id:
         return  # "module:Name-v0" is imported when it is made
+    if env_id.startswith("ALE/"):
+        import zoolib.rl.atari  # noqa: F401 (registers them)
     try:
         gym.spec(env_id)
     except gym.error.Error:
@@ -63,6 +66,10 @@ def make_envs(env_id: str, num_envs: int, **kwargs) -> VectorEnv:
     Raises RunError where the environment is unknown or cannot be made.
     """
     check_env_id(env_id)
+    if env_id.startswith("ALE/"):
+        from zoolib.rl.atari import VECTOR_OPTIONS
+
+        kwargs = VECTOR_OPTIONS | kwargs
     try:
         envs = gym.make_vec(env_id, num_envs, **kwargs)
         if not isinstance(envs.single_observation_space, spaces.Box):
@@ -90,11 +97,27 @@ def require_discrete(envs: VectorEnv, env_id: str, algorithm: str) -> int:
     return int(space.n)
 
 
+def require_bounded(envs: VectorEnv, env_id: str, algorithm: str) -> spaces.Box:
+    """The action space.  Raises RunError, naming what fits, where actions are not numbers between finite bounds."""
+    space = envs.single_action_space
+    if isinstance(space, spaces.Discrete):
+        why = f"{algorithm} acts with continuous numbers, but {env_id} has the action space {space}"
+        raise RunError(f"{why}; DQN and A2C choose among numbered actions")
+    if not isinstance(space, spaces.Box):
+        raise RunError(f"{algorithm} acts in a Box of continuous numbers, but {env_id} has the action space {space}")
+    if not space.is_bounded() or not np.issubdtype(space.dtype, np.floating):
+        raise RunError(
+            f"{algorithm} scales its actions to finite bounds, but {env_id} has the action space {space}; "
+            "give its Box finite bounds and a floating dtype"
+        )
+    return space
+
+
 class Stepper:
     """Steps a vector environment and hands out the transitions that really happened.
 
     obs: the observations to act on now, [N, ...].  finished: the returns of the episodes that the last step ended,
-    by copy.
+    by copy.  copies, ended: for each transition of the last step, its copy's number and whether its episode is over.
     """
 
     def __init__(self, envs: VectorEnv, seed: int):
@@ -105,6 +128,7 @@ class Stepper:
         self.done = np.zeros(envs.num_envs, bool)
         self.returns = np.zeros(envs.num_envs)
         self.finished: dict[int, float] = {}
+        self.copies = self.ended = np.arange(0)
 
     def step(self, action: np.ndarray) -> Batch:
         """Take one action [N] in each copy.  Returns at most N transitions: a step that was a reset is left out."""
@@ -122,5 +146,6 @@ class Stepper:
         ended = real & self.done
         self.finished = dict(zip(np.flatnonzero(ended).tolist(), self.returns[ended].tolist(), strict=True))
         self.returns[ended] = 0.0
+        self.copies, self.ended = np.flatnonzero(real), self.done[real]
         columns = (obs, action, reward, next_obs, terminated)
         return Batch(*columns) if real.all() else Batch(*(column[real] for column in columns))

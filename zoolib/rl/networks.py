@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from gymnasium import spaces
 from torch import nn
@@ -22,7 +24,7 @@ def mlp(sizes: list[int]) -> nn.Sequential:
     layers = []
     for before, after in zip(sizes, sizes[1:], strict=False):
         layers += [nn.Linear(before, after), nn.SiLU()]
-    return nn.Sequential(*layers[:-1])
+    return nn.Sequential(*layers[:-2], Output(*sizes[-2:]))
 
 
 class NatureCNN(nn.Module):
@@ -52,17 +54,60 @@ class NatureCNN(nn.Module):
         return self.layers(obs.float() / 255)
 
 
-class QNetwork(nn.Module):
-    """Action values: observations [B, *space.shape] to q [B, actions]."""
+class Output(nn.Linear):
+    """A linear layer in float32: the values of two actions often differ by less than bfloat16 resolves."""
 
-    def __init__(self, space: spaces.Box, actions: int, hidden: tuple[int, ...] = (128, 128)):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float())
+
+
+def dueling_q(value: torch.Tensor, advantage: torch.Tensor) -> torch.Tensor:
+    """Q(s, a) = V(s) + A(s, a) − mean over a' of A(s, a') (Wang et al. 2016, equation 9).
+
+    value: [B, 1]; advantage: [B, A].  Returns [B, A].
+    """
+    return value + advantage - advantage.mean(dim=1, keepdim=True)
+
+
+class QNetwork(nn.Module):
+    """Action values: observations [B, *space.shape] to q [B, actions].
+
+    hidden: units of the hidden layers.  combine: for a dueling network, how value [B, 1] and advantage [B, A] make
+    q [B, A]; its two streams have a last hidden layer each and share what lies below.  bfloat16: compute in it all
+    but the last layer; the weights stay float32.
+    """
+
+    def __init__(
+        self,
+        space: spaces.Box,
+        actions: int,
+        hidden: tuple[int, ...] = (128, 128),
+        combine: Callable | None = None,
+        bfloat16: bool = False,
+    ):
         super().__init__()
-        self.actions, self.image = actions, is_image(space)
-        if self.image:
-            body = NatureCNN(space.shape)
-            self.layers = nn.Sequential(body, mlp([body.features, *hidden, actions]))
-        else:
-            self.layers = nn.Sequential(nn.Flatten(), mlp([int(torch.tensor(space.shape).prod()), *hidden, actions]))
+        self.actions, self.image, self.combine, self.bfloat16 = actions, is_image(space), combine, bfloat16
+        below = NatureCNN(space.shape) if self.image else nn.Flatten()
+        features = below.features if self.image else int(torch.tensor(space.shape).prod())
+        if combine is None:
+            self.layers = nn.Sequential(below, mlp([features, *hidden, actions]))
+            return
+        shared, own = hidden[:-1], hidden[-1:]
+        self.layers = nn.Sequential(below, mlp([features, *shared]), nn.SiLU()) if shared else below
+        self.value = mlp([*(shared[-1:] or [features]), *own, 1])
+        self.advantage = mlp([*(shared[-1:] or [features]), *own, actions])
+
+    def streams(self, obs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The value [B, 1] and the advantages [B, A] of a dueling network, as they come out of the two streams."""
+        obs = obs if self.image else obs.reshape(len(obs), -1).float()
+        with torch.autocast(obs.device.type, torch.bfloat16, enabled=self.bfloat16):
+            shared = self.layers(obs)
+            return self.value(shared), self.advantage(shared)
 
     def forward(self, obs: torch.Tensor) -> torch.Tensor:
-        return self.layers(obs if self.image else obs.reshape(len(obs), -1).float())
+        if self.combine is not None:
+            return self.combine(*self.streams(obs))
+        obs = obs if self.image else obs.reshape(len(obs), -1).float()
+        with torch.autocast(obs.device.type, torch.bfloat16, enabled=self.bfloat16):
+            return self.layers(obs)

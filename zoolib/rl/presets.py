@@ -23,7 +23,8 @@ class Chosen(NamedTuple):
 
 
 def choose_preset(presets: dict[tuple[str, str], Preset], config_type, env_id: str, budget: str) -> Chosen:
-    """Look up (family, budget); the family is the start of the environment's name, or "any".
+    """Look up (family, budget); the family is the start of the environment's name, with or without its
+    namespace, or "any".
 
     Raises RunError for an unknown budget, with those there are.
     """
@@ -31,7 +32,7 @@ def choose_preset(presets: dict[tuple[str, str], Preset], config_type, env_id: s
     if budget not in budgets:
         raise RunError(f"no budget is called {budget!r}; there are: {', '.join(budgets)}")
     name = env_id.rpartition("/")[2]
-    family = next((f for f, _ in presets if f != "any" and name.startswith(f)), "any")
+    family = next((f for f, _ in presets if f != "any" and (name.startswith(f) or env_id.startswith(f))), "any")
     chosen = presets[family, budget]
     general = f" (no preset for {env_id}: the general one)" if family == "any" else ""
     return Chosen(config_type(env_id=env_id, **chosen.changes), f"budget {budget}: {chosen.expect}{general}")
@@ -42,3 +43,23 @@ def from_header(config_type, header: dict):
     known = {f.name for f in dataclasses.fields(config_type)}
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in header["config"].items() if k in known}
     return config_type(**values)
+
+
+def check_config(config, *, at_least_1=(), not_negative=(), shares=(), positive=()) -> None:
+    """Raise RunError, naming the field, where a Config's number is out of its range."""
+    for name in at_least_1:
+        if getattr(config, name) < 1:
+            raise RunError(f"{name} must be at least 1, not {getattr(config, name)}")
+    for name in not_negative:
+        if getattr(config, name) < 0:
+            raise RunError(f"{name} must not be negative, as {getattr(config, name)} is")
+    for name in shares:
+        if not 0 <= getattr(config, name) <= 1:
+            raise RunError(f"{name} must lie between 0 and 1, not {getattr(config, name)}")
+    for name in positive:
+        if not 0 < getattr(config, name) < float("inf"):
+            raise RunError(f"{name} must be a positive number, not {getattr(config, name)}")
+    if any(units < 1 for units in config.hidden):
+        raise RunError(f"hidden must hold numbers of units of at least 1, not {config.hidden}")
+    if config.stop_at is not None and config.stop_at != config.stop_at:
+        raise RunError("stop_at must be a number or None, not nan")

@@ -2,59 +2,133 @@
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from typing import NamedTuple
 
+import numpy as np
 import torch
+
+from zoolib.rl.prioritized import Priorities
 
 
 class Batch(NamedTuple):
     """B transitions, as tensors on one device."""
 
     obs: torch.Tensor  # [B, *obs_shape]
-    action: torch.Tensor  # [B] int64
+    action: torch.Tensor  # [B] int64; continuous ones [B, k] float32
     reward: torch.Tensor  # [B] float32
     next_obs: torch.Tensor  # [B, *obs_shape]; the true next observation, also at an episode's end
     terminated: torch.Tensor  # [B] bool; False where an episode was only truncated
+    steps: torch.Tensor | int = 1  # [B] how many rewards `reward` sums; next_obs is that many steps away
+    index: np.ndarray | None = None  # [B] where a prioritized memory drew them
+    weight: torch.Tensor | None = None  # [B] importance weights, where it did
+
+
+class NStep:
+    """Turns single transitions into n-step ones: r + γ r' + … over at most n rewards of one episode.
+
+    Near an episode's end fewer rewards are left: such a transition sums those, and says so in `steps`.
+    """
+
+    def __init__(self, n: int, gamma: float):
+        self.n, self.gamma = n, gamma
+        self.windows: dict[int, deque] = defaultdict(deque)  # for each copy: what has not yet n rewards
+
+    def __call__(self, batch: Batch, copies: np.ndarray, ended: np.ndarray) -> Batch | None:
+        """batch: single transitions, the row i of the environment copies[i], its episode's last where ended[i].
+
+        Returns the n-step transitions that are now complete; None where there are none.
+        """
+        complete = []
+        for i, copy in enumerate(copies):
+            window = self.windows[copy]
+            window.append((batch.obs[i], batch.action[i], batch.reward[i]))
+            while len(window) == self.n or (ended[i] and window):
+                total = sum(self.gamma**k * reward for k, (_, _, reward) in enumerate(window))
+                obs, action, _ = window[0]
+                complete.append((obs, action, total, batch.next_obs[i], batch.terminated[i], len(window)))
+                window.popleft()
+        return Batch(*map(np.stack, zip(*complete, strict=True))) if complete else None
 
 
 class Replay:
-    """The last `capacity` transitions.  Images stay uint8: what the environment gives is what is stored."""
+    """The last `capacity` transitions.  Images stay uint8: what the environment gives is what is stored.
 
-    def __init__(self, capacity: int, obs_shape: tuple[int, ...], obs_dtype=torch.float32, device="cpu"):
+    action_shape: of continuous actions; None for numbered ones.  n_step, gamma: what is stored are n-step transitions.
+    priorities: draws by them instead of uniformly.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        obs_shape: tuple[int, ...],
+        obs_dtype=torch.float32,
+        device="cpu",
+        *,
+        action_shape: tuple[int, ...] | None = None,
+        n_step: int = 1,
+        gamma: float = 1.0,
+        priorities: Priorities | None = None,
+    ):
         self.capacity, self.device = capacity, torch.device(device)
-        self.data = Batch(
-            obs=torch.zeros(capacity, *obs_shape, dtype=obs_dtype, device=device),
-            action=torch.zeros(capacity, dtype=torch.int64, device=device),
-            reward=torch.zeros(capacity, dtype=torch.float32, device=device),
-            next_obs=torch.zeros(capacity, *obs_shape, dtype=obs_dtype, device=device),
-            terminated=torch.zeros(capacity, dtype=torch.bool, device=device),
-        )
+        self.n_step = NStep(n_step, gamma) if n_step > 1 else None
+        self.priorities = priorities
+        action_dtype = torch.int64 if action_shape is None else torch.float32
+        self.data = {
+            "obs": torch.zeros(capacity, *obs_shape, dtype=obs_dtype, device=device),
+            "action": torch.zeros(capacity, *(action_shape or ()), dtype=action_dtype, device=device),
+            "reward": torch.zeros(capacity, dtype=torch.float32, device=device),
+            "next_obs": torch.zeros(capacity, *obs_shape, dtype=obs_dtype, device=device),
+            "terminated": torch.zeros(capacity, dtype=torch.bool, device=device),
+        }
+        if n_step > 1:
+            self.data["steps"] = torch.ones(capacity, dtype=torch.int64, device=device)
         self.cursor = 0  # where the next transition goes
         self.size = 0  # how many are stored
 
     def __len__(self) -> int:
         return self.size
 
-    def add(self, batch: Batch) -> None:
-        """Store n ≤ capacity transitions (arrays or tensors, first axis n), over the oldest where it is full."""
+    def add(self, batch: Batch, copies: np.ndarray | None = None, ended: np.ndarray | None = None) -> None:
+        """Store n ≤ capacity transitions (arrays or tensors, first axis n), over the oldest where it is full.
+
+        copies, ended: see `NStep`, which needs them; single transitions do without.
+        """
+        if self.n_step is not None:
+            batch = self.n_step(batch, copies, ended)
+            if batch is None:
+                return
         n = len(batch.reward)
         where = (self.cursor + torch.arange(n, device=self.device)) % self.capacity
-        for ring, new in zip(self.data, batch, strict=True):
-            ring[where] = torch.as_tensor(new).to(ring.dtype).to(self.device)
+        for name, ring in self.data.items():
+            ring[where] = torch.as_tensor(getattr(batch, name)).to(ring.dtype).to(self.device)
+        if self.priorities is not None:
+            self.priorities.added(where)
         self.cursor = (self.cursor + n) % self.capacity
         self.size = min(self.size + n, self.capacity)
 
     def sample(self, batch_size: int) -> Batch:
-        """`batch_size` transitions, uniformly and with replacement."""
-        index = torch.randint(self.size, (batch_size,), device=self.device)
-        return Batch(*(ring[index] for ring in self.data))
+        """`batch_size` transitions with replacement: uniformly, or by priority."""
+        if self.priorities is None:
+            index = torch.randint(self.size, (batch_size,), device=self.device)
+            return Batch(**{name: ring[index] for name, ring in self.data.items()})
+        index, weight = self.priorities.draw(batch_size, self.size)
+        where = torch.from_numpy(index).to(self.device)
+        weight = torch.from_numpy(weight).float().to(self.device)
+        return Batch(**{name: ring[where] for name, ring in self.data.items()}, index=index, weight=weight)
 
     def state_dict(self) -> dict:
         """Only the filled part; with the cursor it is the whole memory."""
-        filled = {name: ring[: self.size].clone() for name, ring in self.data._asdict().items()}
-        return {"cursor": self.cursor, "size": self.size, **filled}
+        state = {"cursor": self.cursor, "size": self.size}
+        if self.priorities is not None:
+            state["priority"] = torch.from_numpy(self.priorities.tree[np.arange(self.size)])
+            state["highest"] = self.priorities.highest
+        return state | {name: ring[: self.size].clone() for name, ring in self.data.items()}
 
     def load_state_dict(self, state: dict) -> None:
         self.cursor, self.size = state["cursor"], state["size"]
-        for name, ring in self.data._asdict().items():
+        for name, ring in self.data.items():
             ring[: self.size] = state[name].to(self.device)
+        if self.priorities is not None:
+            self.priorities.tree[np.arange(self.size)] = state["priority"].numpy()
+            self.priorities.highest = state["highest"]

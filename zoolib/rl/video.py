@@ -10,7 +10,7 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from gymnasium.wrappers import FlattenObservation, RecordVideo
+from gymnasium.wrappers import FlattenObservation, HumanRendering, RecordVideo
 
 from zoolib.rl.envs import HELD_OUT, LONGEST_EPISODE, check_env_id, env_seed, in_a_line
 from zoolib.run import RunError
@@ -31,7 +31,7 @@ def play(
     """
     check_env_id(env_id)
     try:
-        env = gym.make(env_id, render_mode="rgb_array" if video is not None else "human")
+        env = _make(env_id, "rgb_array" if video is not None else "human")
         env.reset()
         env.render()
     except Exception as error:  # an environment may raise whatever it likes
@@ -60,3 +60,12 @@ def play(
                 target = video if i == 0 else video.with_name(f"{video.stem}-{i + 1}{video.suffix}")
                 target.write_bytes(Path(folder, f"rl-video-episode-{i}.mp4").read_bytes())
     return returns
+
+
+def _make(env_id: str, render_mode: str) -> gym.Env:
+    if not env_id.startswith("ALE/"):
+        return gym.make(env_id, render_mode=render_mode)
+    from zoolib.rl.atari import Console
+
+    console = Console(env_id)
+    return HumanRendering(console) if render_mode == "human" else console
