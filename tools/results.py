@@ -151,7 +151,8 @@ def ship(name: str, recipe: dict, variants: dict) -> None:
     path = ROOT / "_build" / "results" / name / digest / recipe["ship"]["variant"] / f"seed-{run['seed']}"
     score = {key: run["evaluation"][key] for key in ("mean", "low", "high", "episodes")}
     command = f"zoolib {variants[recipe['ship']['variant']]['command']} --seed {run['seed']}"
-    pretrained.ship(path / "weights.safetensors", recipe["ship"]["name"], score=score, command=command)
+    half = recipe["ship"].get("half", False)
+    pretrained.ship(path / "weights.safetensors", recipe["ship"]["name"], half=half, score=score, command=command)
     print(f"shipped {recipe['ship']['name']} (seed {run['seed']}, {score['mean']:.1f})")
 
 

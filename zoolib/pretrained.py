@@ -79,9 +79,14 @@ def load(name: str) -> tuple[dict[str, torch.Tensor], dict]:
     return load_weights(path)
 
 
-def ship(path: str | Path, name: str, **extra) -> Path:
-    """Copy a run's weights into the library under `name`, add `extra` to the header, and note the checksum."""
+def ship(path: str | Path, name: str, *, half: bool = False, **extra) -> Path:
+    """Copy a run's weights into the library under `name`, add `extra` to the header, and note the checksum.
+
+    half: as float16, which halves the file; networks compute in float32 again once it is loaded into them.
+    """
     state, header = load_weights(path)
+    if half:
+        state = {key: tensor.half() if tensor.dtype == torch.float32 else tensor for key, tensor in state.items()}
     target = FOLDER / f"{name}.safetensors"
     save_weights(target, state, header | extra)
     lines = [

@@ -21,7 +21,7 @@ from torch import nn
 from zoolib.pretrained import WeightsError
 from zoolib.rl.envs import TRAINING, Stepper, env_seed, in_a_line, make_envs, require_bounded, require_discrete
 from zoolib.rl.evaluate import Best, Trained
-from zoolib.rl.networks import NatureCNN, is_image, mlp
+from zoolib.rl.networks import is_image, mlp, orthogonal_, NatureCNN
 from zoolib.rl.presets import Preset, check_config, choose_preset, from_header
 from zoolib.run import Run
 
@@ -98,6 +98,8 @@ class ActorCritic(nn.Module):
         features = self.body.features if self.image else int(np.prod(space.shape))
         self.actor = mlp([features, *hidden, outputs])
         self.critic = mlp([features, *hidden, 1])
+        if self.image:
+            orthogonal_(self)
         with torch.no_grad():
             self.actor[-1].weight.mul_(0.01)  # starts indifferent between actions (Schulman et al. 2017's code)
         if not self.discrete:
