@@ -7,9 +7,14 @@ import subprocess
 import sys
 import time
 
+import gymnasium as gym
+import numpy as np
 import pytest
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 
 from zoolib.cli import main
+from zoolib.run import Run
 
 TINY = ["--total-steps", "600", "--learning-starts", "200", "--validate-every", "300", "--validation-episodes", "2"]
 
@@ -43,6 +48,53 @@ def test_play_records_a_video(run_folder, tmp_path, capsys):
     assert main(["play", str(run_folder), "--video", str(video)]) == 0
     assert video.read_bytes()[4:8] == b"ftyp"
     assert "return" in capsys.readouterr().out
+
+
+SMALL = {
+    "dqn": TINY,
+    "a2c": ["--total-steps", "2048", "--num-envs", "8", "--validate-every", "512", "--validation-episodes", "2"],
+    "ddpg": [*TINY, "--batch-size", "16"],
+}
+
+
+@pytest.mark.parametrize("algorithm", ["a2c", "ddpg"])
+def test_the_other_algorithms_train_evaluate_and_play(algorithm, tmp_path, capsys):
+    out, video = tmp_path / "a", tmp_path / "a.mp4"
+    assert main(["train", algorithm, "--seed", "3", "--out", str(out), "--quiet", *SMALL[algorithm]]) == 0
+    trained = json.loads(capsys.readouterr().out)
+    assert trained == json.loads((out / "metrics.json").read_text())
+    assert trained["algorithm"] == algorithm and trained["ended"] == "completed" and trained["seed"] == 3
+    assert trained["steps"] == int(SMALL[algorithm][1]) and trained["validation_return"] > -2000
+    assert main(["evaluate", str(out), "--episodes", "3", "--seed", "900", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert len(result["returns"]) == 3 and result["low"] <= result["mean"] <= result["high"]
+    assert main(["play", str(out), "--seed", "900", "--video", str(video)]) == 0
+    assert capsys.readouterr().out.startswith("episode 1: return ")
+    assert video.read_bytes()[4:8] == b"ftyp"
+
+
+@pytest.mark.parametrize("algorithm", SMALL)
+def test_an_interrupted_run_goes_on_from_where_it_stood(algorithm, tmp_path, capsys, monkeypatch):
+    out, seen, steps = tmp_path / "a", [], Run.steps
+
+    def watched(run, total, **options):
+        for step in steps(run, total, **options):
+            seen.append(step)
+            yield step
+            if not run.resume and step >= total // 2:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Run, "steps", watched)
+    command = ["train", algorithm, "--out", str(out), "--quiet", *SMALL[algorithm]]
+    assert main(command) == 130
+    stopped = json.loads((out / "metrics.json").read_text())
+    assert stopped["ended"] == "interrupted" and f"stopped at step {stopped['steps']}" in capsys.readouterr().err
+    assert main([*command, "--resume"]) == 0
+    final = json.loads((out / "metrics.json").read_text())
+    assert final["ended"] == "completed" and final["steps"] >= int(SMALL[algorithm][1]) > stopped["steps"] > 0
+    assert stopped["steps"] in seen and seen == sorted(set(seen))  # no step twice, none left out
+    assert set(np.diff(seen)) == {seen[1]}
+    assert main(["evaluate", str(out), "--episodes", "1"]) == 0
 
 
 def test_help_shows_every_field_of_the_config_with_its_sentence(capsys):
@@ -88,6 +140,12 @@ MISTAKES = {
     "units": (["train", "dqn", "--hidden", "0"], "hidden must hold numbers of units of at least 1"),
     "module": (["train", "dqn", "--env-id", "nosuch:Foo-v0"], "'nosuch:Foo-v0' could not be made"),
     "last flag": (["train", "dqn", "--env-id", "CartPole-v1", "--env_id", "Acrobat-v1"], "did you mean Acrobot-v1"),
+    "discrete": (["train", "ddpg", "--env-id", "CartPole-v1"], "DQN and A2C choose among numbered actions"),
+    "game": (["train", "dqn", "--env-id", "ALE/Pomg-v5"], "'ALE/Pomg-v5'; did you mean ALE/Pong-v5"),
+    "n-step": (["train", "dqn", "--n-step", "0"], "n_step must be at least 1, not 0"),
+    "priorities": (["train", "dqn", "--priority-exponent", "2"], "priority_exponent must lie between 0 and 1, not 2"),
+    "lambda": (["train", "a2c", "--gae-lambda", "2"], "gae_lambda must lie between 0 and 1, not 2"),
+    "noise": (["train", "ddpg", "--noise", "pink"], "invalid choice 'pink' for argument '--noise'"),
     "no display": (["play", "{run}"], "no display here"),
     "not a video": (["play", "{run}", "--video", "a.avi"], "ends in .mp4"),
 }
@@ -107,6 +165,30 @@ def test_a_mistake_gets_one_line_and_exit_2(mistake, run_folder, tmp_path, capsy
     said = capsys.readouterr()
     assert words in said.err
     assert len(said.err.strip().splitlines()) == 1 and "Traceback" not in said.err and said.out == ""
+
+
+class TwoDials(gym.Env):
+    """Two numbered dials at once, which none of the algorithms turns."""
+
+    observation_space = spaces.Box(-1, 1, (1,), np.float32)
+    action_space = spaces.MultiDiscrete([2, 3])
+
+
+FITS = {
+    "dqn": "DQN chooses among numbered actions, but ZooDials-v0 has the action space MultiDiscrete([2 3]); flatten it",
+    "a2c": "A2C chooses among numbered actions, but ZooDials-v0 has the action space MultiDiscrete([2 3]); flatten it",
+    "ddpg": "DDPG acts in a Box of continuous numbers, but ZooDials-v0 has the action space MultiDiscrete([2 3])",
+}
+
+
+@pytest.mark.parametrize("algorithm", FITS)
+def test_an_action_space_that_does_not_fit_gets_one_line_and_no_folder(algorithm, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(gym.registry, "ZooDials-v0", EnvSpec("ZooDials-v0", TwoDials))
+    assert main(["train", algorithm, "--env-id", "ZooDials-v0", "--out", str(tmp_path / "a"), "--quiet"]) == 2
+    said = capsys.readouterr()
+    assert FITS[algorithm] in said.err
+    assert len(said.err.strip().splitlines()) == 1 and said.out == ""
+    assert not (tmp_path / "a").exists()
 
 
 def test_damaged_weights_are_refused(run_folder, tmp_path, capsys):

@@ -1,10 +1,13 @@
 """Weights that execute nothing and that are what they say."""
 
+import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 
 from zoolib import pretrained
 from zoolib.pretrained import WeightsError, load_weights, save_weights
+from zoolib.rl.networks import QNetwork
 
 STATE = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor([1, 2])}
 
@@ -52,6 +55,27 @@ def test_shipped_weights_are_refused_where_the_file_is_another(file, tmp_path, m
         pretrained.load("toy")
     with pytest.raises(WeightsError, match="no shipped weights are called 'tou'; there are toy"):
         pretrained.load("tou")
+
+
+def test_weights_shipped_in_half_precision_take_half_the_space_and_compute_in_float32(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    space = spaces.Box(-1, 1, (4,), np.float32)
+    network, loaded = QNetwork(space, 2), QNetwork(space, 2)
+    whole = tmp_path / "w.safetensors"
+    save_weights(whole, network.state_dict() | {"count": torch.tensor([70_000])}, {"algorithm": "dqn", "seed": 3})
+    (tmp_path / "weights").mkdir()
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "weights")
+    shipped = pretrained.ship(whole, "half", half=True)
+    header_bytes = 8 + int.from_bytes(shipped.read_bytes()[:8], "little")
+    assert shipped.stat().st_size <= whole.stat().st_size / 2 + header_bytes
+    state, header = pretrained.load("half")
+    assert header["seed"] == 3 and state.pop("count").item() == 70_000  # numbers that count stay what they are
+    assert {tensor.dtype for tensor in state.values()} == {torch.float16}
+    loaded.load_state_dict(state)
+    for one, two in zip(loaded.parameters(), network.parameters(), strict=True):
+        assert one.dtype == torch.float32
+        assert torch.allclose(one, two, rtol=2**-11, atol=2**-25) and not torch.equal(one, two)
+    assert loaded(torch.ones(1, 4)).dtype == torch.float32
 
 
 def test_every_shipped_file_loads_and_tells_its_story():
