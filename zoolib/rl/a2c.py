@@ -21,7 +21,7 @@ from torch import nn
 from zoolib.pretrained import WeightsError
 from zoolib.rl.envs import TRAINING, Stepper, env_seed, in_a_line, make_envs, require_bounded, require_discrete
 from zoolib.rl.evaluate import Best, Trained
-from zoolib.rl.networks import is_image, mlp, orthogonal_, NatureCNN
+from zoolib.rl.networks import NatureCNN, is_image, mlp, orthogonal_
 from zoolib.rl.presets import Preset, check_config, choose_preset, from_header
 from zoolib.run import Run
 
