@@ -249,3 +249,11 @@ def test_weights_that_do_not_fit_their_header_are_refused(run_folder, tmp_path, 
         assert main(["evaluate", str(tmp_path)]) == 2
         said = capsys.readouterr().err
         assert "do not fit their own header" in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_a_mistake_is_one_sentence_whatever_the_terminal_can_print(encoding):
+    command = [sys.executable, "-m", "zoolib", "train", "dqn", "--totl-steps", "5"]
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2 and "Unrecognized options: --totl-steps, 5; perhaps --total-steps" in done.stderr

@@ -68,9 +68,11 @@ def parse(options, args: list[str], prog: str):
     except SystemExit as error:
         if not error.code:
             raise
-        # tyro draws a box: its first paragraph says what is wrong
+        # tyro draws a box, with rules of hyphens where the terminal knows no more: its first paragraph says what is wrong
         lines = [line.strip("│╭╮╰╯─ ") for line in said.getvalue().splitlines()]
-        wrong = " ".join(lines[1 : lines.index("", 1)] if "" in lines[1:] else lines[1:])
+        lines = [line if line.strip("-") else "" for line in lines]
+        rest = lines[1:] if lines[1] else lines[2:]
+        wrong = " ".join(rest[: rest.index("")] if "" in rest else rest)
         flags = [word.strip(",") for line in lines for word in line.split() if word.startswith("--")]
         near = [flag for flag in flags if flag not in [*args, "--help"]]
         hint = f"; perhaps {near[0]}" if near and wrong.startswith("Unrecognized") else ""
