@@ -68,7 +68,7 @@ def parse(options, args: list[str], prog: str):
     except SystemExit as error:
         if not error.code:
             raise
-        # tyro draws a box, with rules of hyphens where the terminal knows no more: its first paragraph says what is wrong
+        # tyro draws a box, of hyphens where the terminal knows no more: its first paragraph says what is wrong
         lines = [line.strip("│╭╮╰╯─ ") for line in said.getvalue().splitlines()]
         lines = [line if line.strip("-") else "" for line in lines]
         rest = lines[1:] if lines[1] else lines[2:]

@@ -76,8 +76,8 @@ class Config:
 
 # What each budget changes, by family of environments; flags on the command line come after.
 PRESETS = {
-    ("Pendulum", "quick"): Preset("under a minute on one CPU thread", {}),
-    ("Pendulum", "full"): Preset("about two minutes on one CPU thread", {"total_steps": 50_000}),
+    ("Pendulum", "quick"): Preset("under a minute on one CPU thread", {"tau": 0.02}),
+    ("Pendulum", "full"): Preset("about two minutes on one CPU thread", {"tau": 0.02, "total_steps": 50_000}),
     ("any", "quick"): Preset("a minute or two on one CPU thread", {"total_steps": 30_000, "gamma": 0.99}),
     ("any", "full"): Preset(
         "about an hour on one CPU thread",
