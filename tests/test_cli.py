@@ -257,3 +257,15 @@ def test_a_mistake_is_one_sentence_whatever_the_terminal_can_print(encoding):
     environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 2 and "Unrecognized options: --totl-steps, 5; perhaps --total-steps" in done.stderr
+
+
+def test_an_environment_of_ones_own_is_found_in_the_current_folder(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import gymnasium as gym\n"
+        "from gymnasium.envs.classic_control.cartpole import CartPoleEnv\n"
+        'gym.register("Mine-v0", CartPoleEnv, max_episode_steps=50)\n'
+    )
+    zoolib = os.path.join(os.path.dirname(sys.executable), "zoolib")
+    command = [zoolib, "train", "dqn", "--env-id", "mine:Mine-v0", "--quiet", *TINY]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -253,6 +253,7 @@ COMMANDS = {"train": train, "evaluate": evaluate, "play": play, "grade": grade}
 def main(argv: list[str] | None = None) -> int:
     """Run a command; returns 0, 2 for a user's mistake, 1 for a run that failed, 130 after Ctrl-C."""
     args = sys.argv[1:] if argv is None else argv
+    sys.path.append(os.getcwd())  # for --env-id module:Name-v0, with a module of the user's own beside them
     if not args or args[0] in ("-h", "--help"):
         print(USAGE.format(**_known()))
         return 0 if args else 2
