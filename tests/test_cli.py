@@ -142,6 +142,8 @@ MISTAKES = {
     "last flag": (["train", "dqn", "--env-id", "CartPole-v1", "--env_id", "Acrobat-v1"], "did you mean Acrobot-v1"),
     "discrete": (["train", "ddpg", "--env-id", "CartPole-v1"], "DQN and A2C choose among numbered actions"),
     "game": (["train", "dqn", "--env-id", "ALE/Pomg-v5"], "'ALE/Pomg-v5'; did you mean ALE/Pong-v5"),
+    "old name": (["train", "dqn", "--env-id", "PongNoFrameskip-v4"], "did you mean ALE/Pong-v5?"),
+    "not negative": (["train", "ddpg", "--noise-scale", "nan"], "noise_scale must be 0 or more, not nan"),
     "n-step": (["train", "dqn", "--n-step", "0"], "n_step must be at least 1, not 0"),
     "priorities": (["train", "dqn", "--priority-exponent", "2"], "priority_exponent must lie between 0 and 1, not 2"),
     "lambda": (["train", "a2c", "--gae-lambda", "2"], "gae_lambda must lie between 0 and 1, not 2"),
@@ -189,6 +191,16 @@ def test_an_action_space_that_does_not_fit_gets_one_line_and_no_folder(algorithm
     assert FITS[algorithm] in said.err
     assert len(said.err.strip().splitlines()) == 1 and said.out == ""
     assert not (tmp_path / "a").exists()
+
+
+def test_ddpg_says_that_it_learns_from_vectors(capsys, monkeypatch):
+    class Screen(TwoDials):
+        observation_space = spaces.Box(0, 255, (64, 64, 3), np.uint8)
+        action_space = spaces.Box(-1, 1, (1,), np.float32)
+
+    monkeypatch.setitem(gym.registry, "ZooScreen-v0", gym.envs.registration.EnvSpec("ZooScreen-v0", Screen))
+    assert main(["train", "ddpg", "--env-id", "ZooScreen-v0"]) == 2
+    assert "DDPG learns from vectors here, but ZooScreen-v0 shows images (64, 64, 3); A2C" in capsys.readouterr().err
 
 
 def test_damaged_weights_are_refused(run_folder, tmp_path, capsys):

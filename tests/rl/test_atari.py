@@ -78,7 +78,7 @@ def test_a_few_steps_of_pong_train_evaluate_and_play(tmp_path, monkeypatch):
     assert trained.run.figures["steps"] == 96
     policy, loaded = dqn.load(*load_weights(tmp_path / "run/weights.safetensors"))
     assert loaded == config
-    monkeypatch.setattr(video, "LONGEST_EPISODE", 20)
+    monkeypatch.setattr("zoolib.rl.envs.LONGEST_EPISODE", 20)
     video.play("ALE/Pong-v5", policy, video=tmp_path / "pong.mp4")
     assert (tmp_path / "pong.mp4").stat().st_size > 1000
 

@@ -8,10 +8,10 @@ from gymnasium import spaces
 from torch import nn
 
 from zoolib.rl import dqn
-from zoolib.rl.envs import VALIDATION
+from zoolib.rl.envs import LONGEST_EPISODE, UNLIMITED, VALIDATION, longest_episode
 from zoolib.rl.evaluate import episode_returns
 from zoolib.rl.networks import QNetwork
-from zoolib.rl.replay import Batch
+from zoolib.rl.replay import Batch, Replay
 from zoolib.run import Run, RunError
 
 
@@ -198,12 +198,35 @@ def test_any_observation_trains(env_id, monkeypatch):
         observation_space = spaces.Box(-1, 1, (2,), np.float64)
 
     monkeypatch.setitem(gym.registry, "ZooDouble-v0", gym.envs.registration.EnvSpec("ZooDouble-v0", Double))
-    monkeypatch.setattr("zoolib.rl.evaluate.LONGEST_EPISODE", 300)
+    monkeypatch.setattr("zoolib.rl.envs.UNLIMITED", 300)
     config = dqn.Config(
         env_id, total_steps=400, learning_starts=100, updates=2, hidden=(8,), validate_every=200, validation_episodes=2
     )
     trained = dqn.train(config, run=Run(progress=False))
     assert np.isfinite(trained.run.figures["validation_return"])
+
+
+def test_an_evaluation_gives_up_where_an_environment_states_no_limit():
+    assert longest_episode("CliffWalking-v1") == UNLIMITED
+    assert longest_episode("CartPole-v1") == longest_episode("ALE/Pong-v5") == LONGEST_EPISODE
+    assert "no time limit" in dqn.preset("CliffWalking-v1", "quick").words
+    assert "no time limit" not in dqn.preset("CartPole-v1", "quick").words
+
+
+def test_a_cpu_without_bfloat16_computes_in_float32(monkeypatch):
+    space = spaces.Box(0, 255, (4, 84, 84), np.uint8)
+    network, plain = QNetwork(space, 3, (16,), bfloat16=True), QNetwork(space, 3, (16,))
+    plain.load_state_dict(network.state_dict())
+    obs = torch.randint(0, 256, (2, 4, 84, 84), dtype=torch.uint8)
+    monkeypatch.setattr("zoolib.rl.networks.has_bfloat16", lambda device: False)
+    assert torch.equal(network(obs), plain(obs))
+    monkeypatch.setattr("zoolib.rl.networks.has_bfloat16", lambda device: True)
+    assert not torch.equal(network(obs), plain(obs))
+
+
+def test_a_memory_that_does_not_fit_says_how_large_it_would_be():
+    with pytest.raises(RunError, match=r"would take [\d.]+ GB; lower replay_size"):
+        Replay(10**9, (10_000, 10_000))
 
 
 def test_a_loss_of_the_wrong_shape_is_refused():

@@ -30,7 +30,7 @@ def by_a2c(env_id, **changes):
 
 
 def by_ddpg(env_id, **hooks):
-    tiny = dict(total_steps=800, num_envs=8, hidden=(64,), learning_rate=2e-3, tau=0.05, batch_size=64)
+    tiny = dict(total_steps=640, num_envs=8, hidden=(64,), learning_rate=2e-3, tau=0.05, batch_size=64)
     config = ddpg.Config(env_id, gamma=GAMMA, learning_starts=256, noise_scale=0.5, validate_every=0, **tiny)
     trained = ddpg.train(config, run=Run(progress=False), **hooks)
     actor, critic = trained.network["actor"], trained.network["critic"]
@@ -43,16 +43,14 @@ def by_ddpg(env_id, **hooks):
 
 
 def failed(train, continuous=False, **options):
-    """Names of the rungs that the algorithm does not climb."""
-    names = []
+    """Names of the rungs that the algorithm does not climb, from the lowest up; what is not asked for is not run."""
     for rung in probes.rungs(GAMMA, continuous):
         policy, value = train(rung.env_id, **options)
         right = np.abs(value(rung.obs) - rung.value).max() <= 0.1 * max(1, np.abs(rung.value).max())
         if rung.action is not None:
             right &= np.abs(policy(rung.obs) - rung.action).max() <= 0.2
         if not right:
-            names.append(rung.name)
-    return names
+            yield rung.name
 
 
 # ------------------------------------------------------------ the probes
@@ -121,20 +119,20 @@ SWITCHES = [
 
 @pytest.mark.parametrize("switches", SWITCHES, ids=lambda switches: "+".join(switches) or "plain")
 def test_dqn_climbs(switches):
-    assert failed(by_dqn, **switches) == []
+    assert list(failed(by_dqn, **switches)) == []
 
 
 def test_a2c_climbs():
-    assert failed(by_a2c) == []
+    assert list(failed(by_a2c)) == []
 
 
 def test_a2c_climbs_with_continuous_actions():
     options = dict(num_envs=32, total_steps=12_800, learning_rate=2e-2, entropy_weight=0.0)
-    assert failed(by_a2c, continuous=True, **options) == []
+    assert list(failed(by_a2c, continuous=True, **options)) == []
 
 
 def test_ddpg_climbs():
-    assert failed(by_ddpg, continuous=True) == []
+    assert list(failed(by_ddpg, continuous=True)) == []
 
 
 # ------------------------------------------------------- broken algorithms
@@ -170,7 +168,7 @@ def credits_the_best(q_network, target_network, batch, gamma):
     ],
 )
 def test_a_broken_dqn_falls_where_it_should(lowest, broken):
-    assert failed(by_dqn, **broken)[0] == lowest
+    assert next(failed(by_dqn, **broken), None) == lowest
 
 
 class OneFlag(Stepper):
@@ -188,7 +186,7 @@ class LearnsRestarts(Stepper):
 @pytest.mark.parametrize(("lowest", "stepper"), [("Clock", OneFlag), ("Constant", LearnsRestarts)])
 def test_a_loop_that_misreads_ends_falls_where_it_should(algorithm, train, lowest, stepper, monkeypatch):
     monkeypatch.setattr(algorithm, "Stepper", stepper)
-    assert failed(train)[0] == lowest
+    assert next(failed(train), None) == lowest
 
 
 class IndexBug(torch.distributions.Categorical):
@@ -200,11 +198,11 @@ class IndexBug(torch.distributions.Categorical):
 
 def test_the_index_bug_of_a2c_falls_at_the_first_choice(monkeypatch):
     monkeypatch.setattr(torch.distributions, "Categorical", IndexBug)
-    assert failed(by_a2c)[0] == "Arms"
+    assert next(failed(by_a2c), None) == "Arms"
 
 
 def test_an_actor_that_goes_downhill_falls_at_the_first_choice():
     def uphill(networks, batch):
         return -ddpg.actor_loss(networks, batch)
 
-    assert failed(by_ddpg, continuous=True, actor_loss=uphill)[0] == "Arms"
+    assert next(failed(by_ddpg, continuous=True, actor_loss=uphill), None) == "Arms"

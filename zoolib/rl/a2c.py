@@ -45,7 +45,7 @@ class Config:
     gamma: float = 0.99
     """Discount factor γ."""
     gae_lambda: float = 0.95
-    """λ: 0 trusts the critic after one reward, 1 sums every reward of the rollout."""
+    """λ: 0 trusts the critic after one reward, 1 takes all rewards of the rollout first."""
     entropy_weight: float = 0.01
     """Weight of the policy's entropy in the loss."""
     value_weight: float = 0.5

@@ -7,6 +7,8 @@ fourth, grey, 84 × 84, four of them stacked.
 
 from __future__ import annotations
 
+import sys
+
 import ale_py
 import gymnasium as gym
 import numpy as np
@@ -14,7 +16,7 @@ import torch
 from ale_py.vector_env import AtariVectorEnv
 from gymnasium import spaces
 
-from zoolib.rl.replay import Batch, Replay
+from zoolib.rl.replay import Batch, Replay, ring
 from zoolib.run import RunError
 
 gym.register_envs(ale_py)
@@ -41,7 +43,7 @@ class FrameReplay(Replay):
         super().__init__(capacity, (stack,), torch.int64, device, **options)
         # A tenth more than there are transitions, for the first frames of episodes.  Slot 0 is the black frame.
         self.slots = capacity + capacity // 10 + 1024
-        self.frames = torch.zeros(1 + self.slots, *frame, dtype=torch.uint8, device=device)
+        self.frames = ring((1 + self.slots, *frame), torch.uint8, device)
         self.written = 0  # frames so far; the frame numbered i lies in slot 1 + i % slots, the black one is -1
         self.stacks: dict[int, tuple[int, ...]] = {}  # for each copy: the numbers in its current observation
 
@@ -85,7 +87,9 @@ class FrameReplay(Replay):
         return {}
 
     def load_state_dict(self, state: dict) -> None:
-        pass
+        print(
+            "the memory of frames is not in a checkpoint: it is filled again before learning goes on", file=sys.stderr
+        )
 
 
 class Console(gym.Env):

@@ -19,7 +19,7 @@ from torch import nn
 from zoolib.pretrained import WeightsError
 from zoolib.rl.envs import TRAINING, Stepper, env_seed, in_a_line, make_envs, require_bounded
 from zoolib.rl.evaluate import Best, Trained
-from zoolib.rl.networks import mlp
+from zoolib.rl.networks import is_image, mlp
 from zoolib.rl.presets import Preset, check_config, choose_preset, from_header
 from zoolib.rl.replay import Batch, Replay
 from zoolib.run import Run, RunError
@@ -185,6 +185,8 @@ def train(
     """Train an actor and a critic.  The two losses give a loss per sample [B]; see those of this module."""
     envs = make_envs(config.env_id, config.num_envs)
     space, action_space = envs.single_observation_space, require_bounded(envs, config.env_id, "DDPG")
+    if is_image(space):
+        raise RunError(f"DDPG learns from vectors here, but {config.env_id} shows images {space.shape}; A2C takes them")
     hooks = {"critic_loss": critic_loss, "actor_loss": actor_loss}
     run = (run or Run()).begin("ddpg", config, tiny=True, hooks=hooks)
     networks = Networks(space, action_space, config.hidden).to(run.device)

@@ -81,7 +81,7 @@ class Config:
     clip_rewards: bool = False
     """Learn from rewards clipped to [−1, 1]; what is reported is the true score."""
     bfloat16: bool = False
-    """Compute all but the last layer in bfloat16: several times faster for images where the hardware has it."""
+    """Compute all but the last layer in bfloat16 where the hardware has it: several times faster for images."""
     max_grad_norm: float = 10.0
     """Gradients longer than this are shortened to it."""
     validate_every: int = 1_000
@@ -132,11 +132,11 @@ PRESETS = {
     ("CartPole", "quick"): Preset("under a minute on one CPU thread", {"stop_at": 500.0}),
     ("CartPole", "full"): Preset("about a minute on one CPU thread", {"total_steps": 200_000}),
     ("ALE/", "quick"): Preset(
-        "about half an hour on two CPU cores, enough to see the score leave the bottom",
+        "about three quarters of an hour on two CPU cores, enough to see the score leave the bottom",
         ATARI | {"total_steps": 200_000},
     ),
     ("ALE/", "full"): Preset(
-        "about 10 minutes on a modern GPU with 16 cores, about 5 hours on two CPU cores",
+        "about 10 minutes on a modern GPU with 16 cores, about 6 hours on two CPU cores",
         ATARI
         | {"total_steps": 1_500_000, "num_envs": 64, "batch_size": 512, "updates": 1, "train_every": 64}
         | {"target_every": 250, "epsilon_steps": 150_000},

@@ -8,7 +8,9 @@ the caller resets).  `Stepper` hides which.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import importlib
 import os
 import sys
 
@@ -30,8 +32,9 @@ if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get(
 TRAINING, VALIDATION, HELD_OUT = 0, 1, 2
 
 
-# Some environments have no time limit; an evaluation of one ends here (as an Atari game does, at half an hour).
-LONGEST_EPISODE = 27_000
+# Where an evaluation gives an episode up: an Atari game after half an hour; an environment that states no time limit
+# much sooner, for a policy that walks in circles there would never come back.
+LONGEST_EPISODE, UNLIMITED = 27_000, 1_000
 
 
 def env_seed(stream: int, seed: int, step: int = 0) -> int:
@@ -43,6 +46,17 @@ def env_seed(stream: int, seed: int, step: int = 0) -> int:
     return int(words[0] >> 2)  # 30 bits: ALE counts up from it in 32 with a sign
 
 
+def longest_episode(env_id: str) -> int:
+    """Steps after which an evaluation gives an episode up."""
+    module, _, name = env_id.rpartition(":")
+    if module:
+        with contextlib.suppress(Exception):  # what is wrong with it is said where the environment is made
+            importlib.import_module(module)
+    spec = gym.registry.get(name)
+    unlimited = spec is not None and spec.max_episode_steps is None and not env_id.startswith("ALE/")
+    return UNLIMITED if unlimited else LONGEST_EPISODE
+
+
 def check_env_id(env_id: str) -> None:
     """Raise RunError with the nearest names if Gymnasium knows no such environment."""
     if ":" in env_id:
@@ -50,13 +64,24 @@ def check_env_id(env_id: str) -> None:
     if env_id.startswith("ALE/"):
         import zoolib.rl.atari  # noqa: F401 (registers them)
     try:
-        gym.spec(env_id)
+        if "ale_py" in str(gym.spec(env_id).entry_point) and not env_id.startswith("ALE/"):
+            raise gym.error.Error("a game's old name, which would not be made in the form that atari.py describes")
     except gym.error.Error:
         stem = env_id.split("-v")[0].lower()
         known = {name.split("-v")[0].lower(): name for name in gym.registry if ("/" in name) == ("/" in env_id)}
         near = [known[k] for k in difflib.get_close_matches(stem, known, n=3, cutoff=0.5)]
+        if "/" not in env_id and (game := atari_game(stem)):
+            near = [game]
         hint = f"did you mean {', '.join(near)}?" if near else "gymnasium.registry lists those there are"
         raise RunError(f"no environment is called {env_id!r}; {hint}") from None
+
+
+def atari_game(stem: str) -> str | None:
+    """ALE's name of the game that `stem` names the old way ("pong", "pongnoframeskip"), if there is one."""
+    import zoolib.rl.atari  # noqa: F401 (registers them)
+
+    games = {name[4:].split("-v")[0].lower(): name for name in gym.registry if name.startswith("ALE/")}
+    return games.get(stem.removesuffix("noframeskip").removesuffix("deterministic"))
 
 
 def make_envs(env_id: str, num_envs: int, **kwargs) -> VectorEnv:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from zoolib.pretrained import save_weights
-from zoolib.rl.envs import HELD_OUT, LONGEST_EPISODE, VALIDATION, Stepper, env_seed, make_envs
+from zoolib.rl.envs import HELD_OUT, VALIDATION, Stepper, env_seed, longest_episode, make_envs
 from zoolib.run import Run
 from zoolib.stats import bootstrap_interval
 
@@ -43,7 +43,7 @@ def play_episodes(
     """Episodes of `policy` (observations [N, ...] to actions [N]).
 
     Every copy plays one episode to its end, so that short episodes do not count more often than long ones.
-    An episode without end counts with what it has after LONGEST_EPISODE steps.
+    An episode without end counts with what it has after `longest_episode` steps.
     give_up: asked at every step; once true, the returns so far are all there is.
     """
     returns, discounted, first_obs = [], [], []
@@ -53,7 +53,7 @@ def play_episodes(
         first: dict[int, float] = {}  # the return of each copy's first episode
         playing, total = np.ones(envs.num_envs), np.zeros(envs.num_envs)
         first_obs += list(stepper.obs.copy())
-        for t in range(LONGEST_EPISODE):
+        for t in range(longest_episode(env_id)):
             if len(first) == envs.num_envs or give_up():
                 break
             batch = stepper.step(policy(stepper.obs))

@@ -82,12 +82,20 @@ def dueling_q(value: torch.Tensor, advantage: torch.Tensor) -> torch.Tensor:
     return value + advantage - advantage.mean(dim=1, keepdim=True)
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16; a CPU that only emulates it takes far longer than in float32."""
+    if device.type != "cpu":
+        return True
+    tests = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(test() for test in tests if test)
+
+
 class QNetwork(nn.Module):
     """Action values: observations [B, *space.shape] to q [B, actions].
 
     hidden: units of the hidden layers.  combine: for a dueling network, how value [B, 1] and advantage [B, A] make
     q [B, A]; its two streams have a last hidden layer each and share what lies below.  bfloat16: compute in it all
-    but the last layer; the weights stay float32.
+    but the last layer, on a device that has it; the weights stay float32.
     """
 
     def __init__(
@@ -112,10 +120,14 @@ class QNetwork(nn.Module):
         if self.image:
             orthogonal_(self)
 
+    def precision(self, device: torch.device) -> torch.autocast:
+        """The context to compute in."""
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16 and has_bfloat16(device))
+
     def streams(self, obs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The value [B, 1] and the advantages [B, A] of a dueling network, as they come out of the two streams."""
         obs = obs if self.image else obs.reshape(len(obs), -1).float()
-        with torch.autocast(obs.device.type, torch.bfloat16, enabled=self.bfloat16):
+        with self.precision(obs.device):
             shared = self.layers(obs)
             return self.value(shared), self.advantage(shared)
 
@@ -123,5 +135,5 @@ class QNetwork(nn.Module):
         if self.combine is not None:
             return self.combine(*self.streams(obs))
         obs = obs if self.image else obs.reshape(len(obs), -1).float()
-        with torch.autocast(obs.device.type, torch.bfloat16, enabled=self.bfloat16):
+        with self.precision(obs.device):
             return self.layers(obs)

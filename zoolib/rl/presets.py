@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
+from zoolib.rl.envs import UNLIMITED, longest_episode
 from zoolib.run import RunError
 
 
@@ -35,6 +36,8 @@ def choose_preset(presets: dict[tuple[str, str], Preset], config_type, env_id: s
     family = next((f for f, _ in presets if f != "any" and (name.startswith(f) or env_id.startswith(f))), "any")
     chosen = presets[family, budget]
     general = f" (no preset for {env_id}: the general one)" if family == "any" else ""
+    if longest_episode(env_id) == UNLIMITED:
+        general += f"; {env_id} has no time limit: an evaluation ends an episode after {UNLIMITED:,} steps"
     return Chosen(config_type(env_id=env_id, **chosen.changes), f"budget {budget}: {chosen.expect}{general}")
 
 
@@ -51,8 +54,8 @@ def check_config(config, *, at_least_1=(), not_negative=(), shares=(), positive=
         if getattr(config, name) < 1:
             raise RunError(f"{name} must be at least 1, not {getattr(config, name)}")
     for name in not_negative:
-        if getattr(config, name) < 0:
-            raise RunError(f"{name} must not be negative, as {getattr(config, name)} is")
+        if not getattr(config, name) >= 0:  # nor nan
+            raise RunError(f"{name} must be 0 or more, not {getattr(config, name)}")
     for name in shares:
         if not 0 <= getattr(config, name) <= 1:
             raise RunError(f"{name} must lie between 0 and 1, not {getattr(config, name)}")

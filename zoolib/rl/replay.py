@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict, deque
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 
 from zoolib.rl.prioritized import Priorities
+from zoolib.run import RunError
 
 
 class Batch(NamedTuple):
@@ -51,6 +53,17 @@ class NStep:
         return Batch(*map(np.stack, zip(*complete, strict=True))) if complete else None
 
 
+def ring(shape: tuple[int, ...], dtype: torch.dtype, device) -> torch.Tensor:
+    """Room for shape[0] entries, all zero; on a CPU it takes memory only as it fills.  RunError where there is none."""
+    try:
+        if torch.device(device).type != "cpu":
+            return torch.zeros(shape, dtype=dtype, device=device)
+        return torch.from_numpy(np.zeros(shape, torch.empty(0, dtype=dtype).numpy().dtype))
+    except (RuntimeError, MemoryError):
+        size = math.prod(shape) * dtype.itemsize / 1e9
+        raise RunError(f"a memory of {shape[0]:,} entries would take {size:.1f} GB; lower replay_size") from None
+
+
 class Replay:
     """The last `capacity` transitions.  Images stay uint8: what the environment gives is what is stored.
 
@@ -75,14 +88,14 @@ class Replay:
         self.priorities = priorities
         action_dtype = torch.int64 if action_shape is None else torch.float32
         self.data = {
-            "obs": torch.zeros(capacity, *obs_shape, dtype=obs_dtype, device=device),
-            "action": torch.zeros(capacity, *(action_shape or ()), dtype=action_dtype, device=device),
-            "reward": torch.zeros(capacity, dtype=torch.float32, device=device),
-            "next_obs": torch.zeros(capacity, *obs_shape, dtype=obs_dtype, device=device),
-            "terminated": torch.zeros(capacity, dtype=torch.bool, device=device),
+            "obs": ring((capacity, *obs_shape), obs_dtype, device),
+            "action": ring((capacity, *(action_shape or ())), action_dtype, device),
+            "reward": ring((capacity,), torch.float32, device),
+            "next_obs": ring((capacity, *obs_shape), obs_dtype, device),
+            "terminated": ring((capacity,), torch.bool, device),
         }
         if n_step > 1:
-            self.data["steps"] = torch.ones(capacity, dtype=torch.int64, device=device)
+            self.data["steps"] = ring((capacity,), torch.int64, device)
         self.cursor = 0  # where the next transition goes
         self.size = 0  # how many are stored
 

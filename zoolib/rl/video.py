@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.wrappers import FlattenObservation, HumanRendering, RecordVideo
 
-from zoolib.rl.envs import HELD_OUT, LONGEST_EPISODE, check_env_id, env_seed, in_a_line
+from zoolib.rl.envs import HELD_OUT, check_env_id, env_seed, in_a_line, longest_episode
 from zoolib.run import RunError
 
 
@@ -47,7 +47,7 @@ def play(
             obs, _ = env.reset(seed=env_seed(HELD_OUT, seed * 10_000 + episode))
             returns.append(0.0)
             done, steps = False, 0
-            while not done and steps < LONGEST_EPISODE:
+            while not done and steps < longest_episode(env_id):
                 steps += 1
                 obs, reward, terminated, truncated, _ = env.step(policy(obs[None])[0])
                 returns[-1] += float(reward)
