@@ -10,18 +10,18 @@ import json
 import os
 import shlex
 import sys
-from dataclasses import dataclass, make_dataclass
+from dataclasses import dataclass, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-ALGORITHMS = {"dqn": "zoolib.rl.dqn", "a2c": "zoolib.rl.a2c", "ddpg": "zoolib.rl.ddpg"}
+ALGORITHMS = {"dqn": "zoolib.rl.dqn", "a2c": "zoolib.rl.a2c", "ddpg": "zoolib.rl.ddpg", "dni": "zoolib.dni.training"}
 
 USAGE = """usage: zoolib COMMAND ...
 
   zoolib train ALGORITHM   train; ALGORITHM is one of: {algorithms}
-  zoolib evaluate SOURCE   mean return over held-out episodes, with an interval
+  zoolib evaluate SOURCE   mean return over held-out episodes, or accuracy on the test images, with an interval
   zoolib play SOURCE       watch it play, in a window or as a video
   zoolib grade NOTEBOOK... grade student copies of chapters
 
@@ -93,7 +93,8 @@ def train(args: list[str]) -> int:
 
     # the preset depends on two flags, so they are looked for before the others are read
     budget = _flag(flags, "--budget", RunOptions.budget)
-    preset = algorithm.preset(_flag(flags, "--env-id", algorithm.Config.env_id), budget)
+    task = fields(algorithm.Config)[0]  # env_id or dataset: what is to be learned comes first in every Config
+    preset = algorithm.preset(_flag(flags, f"--{task.name.replace('_', '-')}", task.default), budget)
     options_type = make_dataclass(
         "Options",
         [
@@ -118,7 +119,7 @@ def train(args: list[str]) -> int:
         tensorboard=options.tensorboard,
     )
     if not options.quiet:
-        run.announce = f"{name} on {config.env_id}, {preset.words}"
+        run.announce = f"{name} on {getattr(config, task.name)}, {preset.words}"
     run.figures |= {"command": "zoolib " + " ".join(["train", *args])}
     algorithm.train(config, run=run)
     if run.stopped == "interrupted":
@@ -132,12 +133,12 @@ def train(args: list[str]) -> int:
 
 @dataclass
 class EvaluateOptions:
-    """Mean return over held-out episodes, with a 95 % bootstrap interval."""
+    """Mean return over held-out episodes, or accuracy on the test images, with a 95 % bootstrap interval."""
 
     source: Annotated[str, tyro.conf.Positional]
     """A run folder, or the name of shipped weights."""
     episodes: int = 100
-    """Episodes to play."""
+    """Episodes to play; test images are always looked at once each."""
     seed: int = 0
     """Which held-out start states; never those of training or validation."""
     json: bool = False
@@ -147,12 +148,19 @@ class EvaluateOptions:
 def evaluate(args: list[str]) -> int:
     options = _parse_source(EvaluateOptions, args, "zoolib evaluate")
     _check_counts(options)
-    from zoolib.rl.evaluate import evaluate as measure
+    algorithm, state, header = _load(options.source)
+    if hasattr(algorithm, "evaluate"):  # it judges its own weights: no episodes are played
+        result = algorithm.evaluate(state, header)
+    else:
+        from zoolib.rl.evaluate import evaluate as measure
 
-    policy, config = _load(options.source)
-    result = {"source": options.source} | measure(config.env_id, policy, episodes=options.episodes, seed=options.seed)
+        policy, config = algorithm.load(state, header)
+        result = measure(config.env_id, policy, episodes=options.episodes, seed=options.seed)
+    result = {"source": options.source} | result
     if options.json:
         print(json.dumps(result))
+    elif "dataset" in result:
+        print("{dataset}: {mean:.2f} % [{low:.2f}, {high:.2f}] of {images:,} test images".format(**result))
     else:
         print("{env_id}: {mean:.1f} [{low:.1f}, {high:.1f}] over {episodes} episodes".format(**result))
     return 0
@@ -177,7 +185,10 @@ def play(args: list[str]) -> int:
     if options.video is not None and options.video.suffix != ".mp4":
         raise UsageError(f"--video wants a name that ends in .mp4, not {options.video}")
     _check_counts(options)
-    policy, config = _load(options.source)
+    algorithm, state, header = _load(options.source)
+    if not hasattr(algorithm, "load"):
+        raise UsageError(f"{options.source} was trained on images, and there is nothing to play; evaluate it instead")
+    policy, config = algorithm.load(state, header)
     windows = sys.platform in ("win32", "darwin") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if options.video is None and not windows:
         raise UsageError("there is no display here to open a window on; record instead, with --video FILE.mp4")
@@ -198,7 +209,7 @@ def grade(args: list[str]) -> int:
 
 
 def _load(source: str):
-    """Policy and Config from a run folder or from shipped weights."""
+    """The algorithm's module, the tensors and their header, from a run folder or from shipped weights."""
     from zoolib import pretrained
 
     folder = Path(source)
@@ -215,7 +226,7 @@ def _load(source: str):
         raise UsageError(f"{source!r} is neither a run folder nor shipped weights ({shipped})")
     if header.get("algorithm") not in ALGORITHMS:
         raise UsageError(f"{source} was trained by {header.get('algorithm')!r}, which this zoolib does not have")
-    return importlib.import_module(ALGORITHMS[header["algorithm"]]).load(state, header)
+    return importlib.import_module(ALGORITHMS[header["algorithm"]]), state, header
 
 
 def _check_counts(options) -> None:
@@ -267,12 +278,13 @@ def main(argv: list[str] | None = None) -> int:
         print("stopped", file=sys.stderr)
         return 130
     except Exception as error:
+        from zoolib.data import DataError
         from zoolib.pretrained import WeightsError
         from zoolib.run import NonFiniteLoss, RunError
 
         if isinstance(error, OSError) and error.filename:  # a folder that cannot be written, say
             error = UsageError(f"{error.filename}: {error.strerror}")
-        if not isinstance(error, (UsageError, RunError, WeightsError)):
+        if not isinstance(error, (UsageError, RunError, WeightsError, DataError)):
             raise error
         print(f"zoolib: {error}", file=sys.stderr)
         return 1 if isinstance(error, NonFiniteLoss) else 2
