@@ -9,7 +9,7 @@ from torch import nn
 def make_stages(network: str, input_shape: tuple[int, int, int], classes: int, layers: int, width: int, splits: int):
     """A network cut in `splits` places into splits + 1 stages of about equal work.
 
-    network: "mlp", layers of `width` units, or "cnn", 3 x 3 convolutions of `width` channels, the second and the third
+    network: "mlp", layers of `width` units, or "cnn", 3 x 3 convolutions of `width` channels, the first and the second
     of which halve the image.  layers: how many layers have weights, the last one, to the classes, included.
     Each layer but the last is followed by batch normalisation and ReLU, as in Jaderberg et al. 2017.
     Returns the stages and the shape of what each sends up.
