@@ -411,6 +411,8 @@ def train(config: training.Config, run: Run) -> training.Trained:
     if run.threads is None:
         run.threads = 1
     run.begin("dni", config, tiny=True, hooks={"loss": gradient_loss})
+    if run.device.type != "cpu":
+        raise RunError(f"the processes of a pipeline compute on the CPU, not on {run.device}; leave out device")
     with processes(config, run):
         stage = prepared(config, 0, run.seed)
         network, images = stage.network, stage.images
