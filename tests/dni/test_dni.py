@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from tests.rl.test_resume import Interrupted
 from zoolib import data
 from zoolib.cli import main
 from zoolib.dni import training
@@ -226,16 +227,6 @@ def test_the_synthetic_gradient_comes_to_point_the_true_way(few):
     config = Config(epochs=4, batch_size=50, splits=1, cosine_every=20)
     cosine = training.train(config, run=Run(progress=False)).run.metrics["cosine_1"].dropna()
     assert abs(cosine.iloc[0]) < 1e-6 and cosine.iloc[-5:].mean() > 0.3
-
-
-class Interrupted(Run):
-    """A run whose user presses Ctrl-C half way."""
-
-    def steps(self, total, by=1, **options):
-        for step in super().steps(total, by, **options):
-            yield step
-            if step + by >= total // 2:
-                self.stop("interrupted")
 
 
 @pytest.mark.parametrize("changes", [{}, {"delay": 2}, {"method": "dgl"}, {"synthetic_inputs": True}])

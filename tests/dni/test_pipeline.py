@@ -11,6 +11,7 @@ import psutil
 import pytest
 import torch
 
+from tests.rl.test_resume import Interrupted
 from zoolib.cli import main
 from zoolib.dni import training
 from zoolib.dni.training import Config
@@ -47,16 +48,6 @@ def test_backprop_in_parts_of_a_batch_learns_as_well():
     parts = training.train(Config(**options, workers=2, micro_batches=4), run=Run(progress=False, threads=1))
     scores = [t.run.figures["test_accuracy"] for t in (whole, parts)]
     assert min(scores) > 0.8 and abs(scores[0] - scores[1]) < 0.08
-
-
-class Interrupted(Run):
-    """A run whose user presses Ctrl-C half way."""
-
-    def steps(self, total, by=1, **options):
-        for step in super().steps(total, by, **options):
-            yield step
-            if step + by >= total // 2:
-                self.stop("interrupted")
 
 
 @pytest.mark.parametrize("method", ["cdni", "backprop"])

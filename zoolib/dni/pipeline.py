@@ -98,9 +98,9 @@ class Stage:
     def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Images and labels of a step: every process shuffles alike, so labels need not be sent."""
         epoch, at = divmod(step, self.steps_an_epoch)
-        if getattr(self, "order", (None,))[0] != epoch:
-            self.order = epoch, training.shuffled(len(self.y), self.seed, epoch)
-        chosen = self.order[1][at * self.config.batch_size :][: self.config.batch_size]
+        chosen = training.shuffled(len(self.y), self.seed, epoch)[at * self.config.batch_size :][
+            : self.config.batch_size
+        ]
         return (data.as_input(self.x[chosen]) if self.rank == 0 else None), self.y[chosen]
 
     @contextlib.contextmanager

@@ -8,6 +8,7 @@ time: it serves to correct the modules, and `delay` makes it as late as it would
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
@@ -100,6 +101,10 @@ class Config:
             raise RunError("synthetic inputs are trained in one process; leave out workers")
         if self.micro_batches < 1 or self.batch_size % self.micro_batches:
             raise RunError(f"micro_batches must divide batch_size {self.batch_size}, not {self.micro_batches}")
+        if self.batch_size > 50_000:
+            raise RunError(f"batch_size must be at most 50000, the size of a training set, not {self.batch_size}")
+        if self.cosine_every and self.method == "backprop":
+            raise RunError("backprop sends the true gradient down: cosine_every has nothing to compare")
         if self.micro_batches > 1 and (self.method != "backprop" or self.workers == 1):
             raise RunError("micro_batches are for backprop with workers")
         if self.synthetic_inputs and self.method not in ("dni", "cdni"):
@@ -314,6 +319,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, config: Config, share: f
         group["lr"] = rate * share
 
 
+@functools.lru_cache(maxsize=2)
 def shuffled(n: int, seed: int, epoch: int) -> torch.Tensor:
     """The order of n images in an epoch [n]: a function of the seed alone, so that a resumed run meets the same."""
     words = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)
