@@ -16,6 +16,7 @@ import json
 import math
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -26,7 +27,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "book" / "results"
-CURVE = ("step", "seconds", "episode_return", "validation_return", "predicted_value", "realised_value")
+CURVE = re.compile("step|seconds|episode_return|validation_.*|predicted_value|realised_value|loss|cosine_.*")
 POINTS = 100  # rows kept of a curve
 
 
@@ -71,6 +72,10 @@ def record(name: str, recipe: dict) -> None:
     digest = code_digest(recipe["module"])
     variants = {}
     for variant, command in recipe["variants"].items():
+        if "seeds" not in recipe:
+            rows = run_script(name, variant, command, digest)
+            variants[variant] = {"command": command, "module": recipe["module"], "code_hash": digest, "rows": rows}
+            continue
         runs = [run_seed(name, variant, command, recipe, seed, digest) for seed in range(recipe["seeds"])]
         variants[variant] = {
             "command": command,
@@ -130,13 +135,27 @@ def run_seed(name: str, variant: str, command: str, recipe: dict, seed: int, dig
     return run
 
 
+def run_script(name: str, variant: str, command: str, digest: str) -> list[dict]:
+    """Run a command that measures by itself and prints its rows as JSON, or take what it found before."""
+    done = ROOT / "_build" / "results" / name / digest / f"{variant}.json"
+    if done.is_file() and json.loads(done.read_text())["command"] == command:
+        return json.loads(done.read_text())["rows"]
+    script = [sys.executable, *shlex.split(command)[1:]]
+    said = subprocess.run(script, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT).stdout
+    rows = json.loads(said)
+    done.parent.mkdir(parents=True, exist_ok=True)
+    done.write_text(json.dumps({"command": command, "rows": rows}))
+    print(f"  {variant}: {len(rows)} rows")
+    return rows
+
+
 def curve(path: Path) -> dict[str, list]:
     """Columns of metrics.csv, thinned to about POINTS rows; every row that holds a validation is kept."""
     rows = list(csv.DictReader(path.open()))
     every = max(1, math.ceil(len(rows) / POINTS))
     kept = [row for i, row in enumerate(rows) if row.get("validation_return") or i % every == 0]
-    columns = [column for column in CURVE if any(row.get(column) for row in kept)]
-    return {column: [round(float(row[column]), 3) if row.get(column) else None for row in kept] for column in columns}
+    columns = [column for column in rows[0] if CURVE.fullmatch(column) and any(row.get(column) for row in kept)]
+    return {column: [round(float(row[column]), 4) if row.get(column) else None for row in kept] for column in columns}
 
 
 def ship(name: str, recipe: dict, variants: dict) -> None:

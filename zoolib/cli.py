@@ -91,10 +91,13 @@ def train(args: list[str]) -> int:
     algorithm = importlib.import_module(ALGORITHMS[name])
     from zoolib.run import Run
 
-    # the preset depends on two flags, so they are looked for before the others are read
+    # the preset depends on some of the flags, so they are looked for before the others are read
     budget = _flag(flags, "--budget", RunOptions.budget)
     task = fields(algorithm.Config)[0]  # env_id or dataset: what is to be learned comes first in every Config
-    preset = algorithm.preset(_flag(flags, f"--{task.name.replace('_', '-')}", task.default), budget)
+    names = getattr(algorithm, "PRESET_BY", (task.name,))
+    preset = algorithm.preset(
+        *(_flag(flags, f"--{name.replace('_', '-')}", getattr(algorithm.Config, name)) for name in names), budget=budget
+    )
     options_type = make_dataclass(
         "Options",
         [

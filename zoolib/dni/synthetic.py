@@ -58,7 +58,8 @@ def input_loss(synthetic: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
 class Synthesiser(nn.Module):
     """M(h), or M(h, y) where it is conditional: activations [B, *shape] to a guess of their gradient [B, *shape].
 
-    hidden: units of its hidden layers; none makes it linear.  rank: a linear one as the product of two thin matrices.
+    hidden: units of its hidden layers, each with batch normalisation and ReLU; none makes it linear.
+    rank: a linear one as the product of two thin matrices.
     For images [C, H, W] it is convolutional and keeps height and width; labels then come in as planes.
     The output layer starts at zero, so that before it has learned it changes nothing.
     """
@@ -68,15 +69,14 @@ class Synthesiser(nn.Module):
     ):
         super().__init__()
         self.classes = classes if conditional else 0
-        if rank:
-            hidden = (rank,)
-        sizes = [shape[0] + self.classes, *hidden, shape[0]]
+        sizes = [shape[0] + self.classes, *((rank,) if rank else hidden), shape[0]]
+        flat = len(shape) == 1
         layers: list[nn.Module] = []
-        for a, b in zip(sizes, sizes[1:], strict=False):
-            layers.append(nn.Linear(a, b) if len(shape) == 1 else nn.Conv2d(a, b, 3, padding="same"))
-            if not rank:
-                layers.append(nn.ReLU())
-        self.layers = nn.Sequential(*(layers if rank else layers[:-1]))
+        for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False)):
+            layers.append(nn.Linear(a, b) if flat else nn.Conv2d(a, b, 3, padding="same"))
+            if i < len(sizes) - 2 and not rank:
+                layers += [nn.BatchNorm1d(b) if flat else nn.BatchNorm2d(b), nn.ReLU()]
+        self.layers = nn.Sequential(*layers)
         nn.init.zeros_(self.layers[-1].weight)
         nn.init.zeros_(self.layers[-1].bias)
 

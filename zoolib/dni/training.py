@@ -8,10 +8,11 @@ time: it serves to correct the modules, and `delay` makes it as late as it would
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -116,11 +117,16 @@ class Config:
         return max(self.delay, 1) if self.workers > 1 else self.delay
 
 
+# What a method changes, found by trying: synthesisers that do not see the label want slow stages, and hidden units
+# where these are cheap.
+SLOWLY = {"learning_rate": 3e-4, "synthesiser_learning_rate": 3e-3}
+METHOD_PRESETS = {("dni", "mlp"): SLOWLY | {"synthesiser_hidden": (256,)}, ("dni", "cnn"): SLOWLY}
 # What each budget changes; flags on the command line come after.
 BUDGETS = {
     "quick": ("a minute on one CPU thread with the default network", {"epochs": 5}),
-    "full": ("about ten minutes on one CPU thread with the default network", {"epochs": 50}),
+    "full": ("a few minutes on one CPU thread with the default network", {"epochs": 30}),
 }
+PRESET_BY = ("dataset", "method", "network")
 
 
 class Preset(NamedTuple):
@@ -130,12 +136,14 @@ class Preset(NamedTuple):
     words: str
 
 
-def preset(dataset: str, budget: str) -> Preset:
-    """The Config for a data set and a budget.  Raises RunError or DataError for an unknown one."""
+def preset(dataset: str, method: str, network: str, budget: str) -> Preset:
+    """The Config for a data set, a method, a network and a budget.  Raises RunError or DataError for an unknown one."""
     if budget not in BUDGETS:
         raise RunError(f"no budget is called {budget!r}; there are: {', '.join(BUDGETS)}")
     expect, changes = BUDGETS[budget]
-    return Preset(Config(dataset=dataset, **changes), f"budget {budget}: {expect}")
+    changes = METHOD_PRESETS.get((method, network), {}) | changes
+    config = Config(dataset=dataset, method=method, network=network, **changes)
+    return Preset(config, f"budget {budget}: {expect}")
 
 
 class Network(nn.Module):
@@ -206,6 +214,7 @@ def correct(cuts, at_cuts: list, loss: Callable) -> list[torch.Tensor]:
 
 def cosines(network: Network, x: torch.Tensor, y: torch.Tensor) -> list[float]:
     """For each cut, the cosine between what its module sends down and backprop's gradient, over a whole batch."""
+    network = copy.deepcopy(network)  # a look must not move the statistics of batch normalisation
     h, activations = x, []
     for stage in network.stages:
         h = stage(h)
@@ -225,6 +234,8 @@ class Trained:
     network: Network
     config: Config
     run: Run
+    timeline: list = field(default_factory=list)
+    """With workers, what each stage did last: see `pipeline.Pipeline.timeline`."""
 
 
 def train(config: Config, *, loss: Callable = gradient_loss, run: Run | None = None) -> Trained:
