@@ -28,7 +28,7 @@ from zoolib.dni import pipeline, training
 from zoolib.run import Run
 
 LAYERS, WIDTHS, BATCHES, EPOCHS = 6, (256, 512, 1024), (64, 256), 5
-TARGET, SEEDS, REPEATS, BLOCK_SECONDS = 0.97, 3, 5, 1.5
+TARGET, SEEDS, REPEATS, BLOCK_SECONDS = 0.97, 3, 11, 0.8
 CDNI = {"method": "cdni", "synthesiser_rank": 64}
 WAYS = {  # name: what differs from backprop in one process, threads
     "one worker": ({}, 1),
@@ -41,7 +41,7 @@ WAYS = {  # name: what differs from backprop in one process, threads
     "cDNI, one worker": (CDNI | {"delay": 1}, 1),
 }
 # Ways that take the same steps to the same weights; the tests say so to the bit.
-SAME_STEPS = {"locked": "one worker", "two threads": "one worker", "cDNI, one worker": "cDNI"}
+SAME_STEPS = {"locked": "one worker", "two threads": "one worker", "cDNI": "cDNI, one worker"}
 
 
 def config_of(way: str, width: int, batch: int) -> training.Config:
@@ -211,17 +211,20 @@ def ask(process: subprocess.Popen, steps: int) -> float:
     """Seconds that a way takes for so many steps."""
     process.stdin.write(f"{steps}\n")
     process.stdin.flush()
-    return float(process.stdout.readline())
+    said = process.stdout.readline()
+    if not said:
+        raise RuntimeError(f"a process of the benchmark died: {process.args}")
+    return float(said)
 
 
 def throughput(width: int, batch: int, ways=tuple(WAYS), repeats: int = REPEATS) -> dict[str, list[float]]:
     """Samples a second of each way, once a repeat; the ways take turns."""
     processes = {}
     try:
-        for way in ways:
-            processes[way] = child("timed", way, width, batch)
-            ask(processes[way], 10)
-        steps = {way: max(10, round(10 * BLOCK_SECONDS / ask(process, 10))) for way, process in processes.items()}
+        processes |= {way: child("timed", way, width, batch) for way in ways}
+        for process in processes.values():
+            ask(process, 10)
+        steps = {way: max(5, round(20 * BLOCK_SECONDS / ask(process, 20))) for way, process in processes.items()}
         rates = {way: [] for way in ways}
         for _ in range(repeats):
             for way, process in processes.items():
@@ -229,8 +232,12 @@ def throughput(width: int, batch: int, ways=tuple(WAYS), repeats: int = REPEATS)
         return rates
     finally:
         for process in processes.values():
-            process.stdin.close()
-            process.wait(60)
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+        for process in processes.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(30)
+            process.kill()
             process.stdout.close()
 
 

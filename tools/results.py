@@ -150,10 +150,11 @@ def run_script(name: str, variant: str, command: str, digest: str) -> list[dict]
 
 
 def curve(path: Path) -> dict[str, list]:
-    """Columns of metrics.csv, thinned to about POINTS rows; every row that holds a validation is kept."""
+    """Columns of metrics.csv, thinned to about POINTS rows; every row that holds a rare measurement is kept."""
     rows = list(csv.DictReader(path.open()))
     every = max(1, math.ceil(len(rows) / POINTS))
-    kept = [row for i, row in enumerate(rows) if row.get("validation_return") or i % every == 0]
+    rare = [column for column in rows[0] if column.startswith(("validation_", "cosine_"))]
+    kept = [row for i, row in enumerate(rows) if i % every == 0 or any(row[column] for column in rare)]
     columns = [column for column in rows[0] if CURVE.fullmatch(column) and any(row.get(column) for row in kept)]
     return {column: [round(float(row[column]), 4) if row.get(column) else None for row in kept] for column in columns}
 

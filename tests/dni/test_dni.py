@@ -289,3 +289,20 @@ def test_a_mistake_gets_one_line(flags, capsys):
     assert main(["train", "dni", *flags]) == 2
     said = capsys.readouterr().err
     assert MISTAKES[flags] in said and len(said.strip().splitlines()) == 1
+
+
+def test_a_budget_knows_what_each_method_wants():
+    blind, seeing = (training.preset("mnist", method, "mlp", "full").config for method in ("dni", "cdni"))
+    assert blind.synthesiser_hidden and blind.learning_rate < seeing.learning_rate
+    assert not seeing.synthesiser_hidden and blind.epochs == seeing.epochs > Config().epochs
+    assert training.preset("mnist", "cdni", "mlp", "quick").config.epochs < seeing.epochs
+    with pytest.raises(RunError, match="no budget is called 'huge'; there are: quick, full"):
+        training.preset("mnist", "cdni", "mlp", "huge")
+
+
+def test_a_look_at_the_cosines_changes_nothing():
+    """Not even the running statistics of batch normalisation."""
+    net = network(method="dni", splits=2, synthesiser_hidden=(8,))
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    assert len(cosines(net, *batch())) == 2
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())

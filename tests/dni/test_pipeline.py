@@ -13,7 +13,7 @@ import torch
 
 from tests.rl.test_resume import Interrupted
 from zoolib.cli import main
-from zoolib.dni import training
+from zoolib.dni import pipeline, training
 from zoolib.dni.training import Config
 from zoolib.run import Run, RunError
 
@@ -48,6 +48,36 @@ def test_backprop_in_parts_of_a_batch_learns_as_well():
     parts = training.train(Config(**options, workers=2, micro_batches=4), run=Run(progress=False, threads=1))
     scores = [t.run.figures["test_accuracy"] for t in (whole, parts)]
     assert min(scores) > 0.8 and abs(scores[0] - scores[1]) < 0.08
+
+
+@pytest.mark.parametrize("method, first", [("backprop", "backward"), ("cdni", "correct")])
+def test_the_time_line_shows_what_had_to_wait_for_what(method, first, tmp_path):
+    """Every batch goes up before it is worked on above; what came down is used after it has left the stage above."""
+    config = Config(**SMALL, method=method, splits=1, workers=2)
+    result = training.train(config, run=Run(tmp_path / "d", seed=3, progress=False, threads=1))
+    lower, upper = (
+        {(what, step): (start, end) for what, step, start, end in events if what != "wait"}
+        for events in result.timeline
+    )
+    kinds = {what for what, _ in lower}
+    assert kinds == {"forward", "backward"} | ({"correct"} if method == "cdni" else set())
+    assert {step for _, step in upper} <= set(range(11)) and len(upper) >= 20
+    for (what, step), (start, end) in lower.items():
+        assert 0 <= start <= end
+        if what == "forward" and ("forward", step) in upper:
+            assert start <= upper["forward", step][0] + 1e-3 or step == 0
+        if what == first and ("backward", step) in upper:
+            assert end >= upper["backward", step][0]
+    saved = json.loads((tmp_path / "d" / "timeline.json").read_text())
+    assert saved == [[list(event) for event in events] for events in result.timeline]
+
+
+@pytest.mark.parametrize("name", ["cuda", "mps"])
+def test_a_stage_without_a_gpu_of_its_own_is_refused_in_a_sentence(name, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(RunError, match="each stage needs a CUDA device of its own, and here are 1; leave out device"):
+        pipeline.device_of(1, torch.device(name))
+    assert pipeline.device_of(1, torch.device("cpu")) == torch.device("cpu")
 
 
 @pytest.mark.parametrize("method", ["cdni", "backprop"])

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 
 import pytest
 from toy_notebook import chapter, code, notebook
@@ -112,9 +113,42 @@ def test_execute_runs_the_student_copies(book, capsys):
 BOOK = editions.ROOT / "book"
 
 
+def leaning_on_solutions(notebook):
+    """Cells other than checks that use a name which a solution defined last: (cell, names)."""
+    solved, found = set(), []
+    for cell in notebook["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        source, tags = "".join(cell["source"]), cell["metadata"].get("tags", [])
+        source = re.sub(r"^(\s*)[%!].*$", r"\1pass", source, flags=re.MULTILINE)  # what only IPython reads
+        nodes = list(ast.walk(ast.parse(source)))
+        bound = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        bound |= {n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+        bound |= {(a.asname or a.name).split(".")[0] for n in nodes if isinstance(n, ast.Import) for a in n.names}
+        bound |= {a.asname or a.name for n in nodes if isinstance(n, ast.ImportFrom) for a in n.names}
+        used = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+        if "solution" in tags:
+            solved |= bound
+        elif "check" not in tags:
+            solved -= bound
+            if used & solved:
+                found.append((cell["id"], used & solved))
+    return found
+
+
 @pytest.mark.parametrize("name", editions.chapters(BOOK), ids=lambda path: path.stem)
-def test_a_student_copy_runs_from_top_to_bottom(name, tmp_path):
-    """As a student first opens it: nothing written yet, and no cell that fails for want of a solution."""
-    copy = tmp_path / name.name
-    editions.write(copy, editions.edition(editions.read(BOOK / name), name.stem, "student"))
-    assert not editions.execute(copy)
+def test_no_cell_outside_the_exercises_leans_on_a_solution(name):
+    """So the student copy runs from top to bottom: its other cells are those that `make book` runs, and stubs with
+    their checks are run by test_exercises.  `make student --execute` runs the copies themselves."""
+    whole, student = editions.read(BOOK / name), editions.edition(editions.read(BOOK / name), name.stem, "student")
+    assert leaning_on_solutions(whole) == []
+    same = [a["source"] == b["source"] for a, b in zip(whole["cells"], student["cells"], strict=True)]
+    differing = [cell for cell, alike in zip(whole["cells"], same, strict=True) if not alike]
+    assert all({"solution", "check"} & set(cell["metadata"].get("tags", [])) for cell in differing)
+
+
+def test_a_cell_that_leans_on_a_solution_is_found():
+    toy = chapter()
+    assert leaning_on_solutions(toy) == []
+    toy["cells"].append(code("later", "print(target(1, 0, 2, 0.9))"))
+    assert leaning_on_solutions(toy) == [("later", {"target"})]

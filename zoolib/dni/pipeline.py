@@ -103,7 +103,7 @@ class Stage:
         self.y = images.train_labels[: -training.VALIDATION].to(device)
         if rank == 0:
             self.x = self.x.to(device)
-        up, down = dist.new_group(), dist.new_group()
+        up, down = (dist.new_group(timeout=PATIENCE) for _ in range(2))
         rows = config.batch_size // config.micro_batches
         self.above = None if self.last else Link(rank + 1, (rows, *network.shapes[rank]), device, up, down)
         self.below = Link(rank - 1, (rows, *network.shapes[rank - 1]), device, down, up) if rank else None
@@ -129,6 +129,8 @@ class Stage:
         """Note when something began and ended, and that it concerns the batch of `late` steps ago."""
         start = time.perf_counter()
         yield
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
         self.events.append((what, self.step - late, start, time.perf_counter()))
 
     def run(self, first: int, count: int) -> float:
@@ -210,8 +212,8 @@ class Stage:
             with self.noted("forward"):
                 h = self.part(h_in)
                 if not self.last:
+                    self.above.send(h.detach())  # before `expect`: NCCL's first message waits until both ends are there
                     self.above.expect()
-                    self.above.send(h.detach())
                     up.append((h_in, h))
             if self.last:
                 with self.noted("backward"):
@@ -325,7 +327,10 @@ class Pipeline:
         return states
 
     def timeline(self) -> list[list[Event]]:
-        """What each stage did last, on one clock that starts with the first of these events."""
+        """What each stage did last, on one clock that starts with the first of these events (s).
+
+        Stages of other machines have clocks of their own: there only the durations mean something.
+        """
         self.order(GIVE_EVENTS)
         stages = [list(self.stage.events), *(json.loads(receive_bytes(rank)) for rank in self.others)]
         start = max((events[0][2] for events in stages if events), default=0.0)
@@ -411,15 +416,15 @@ def processes(config: training.Config, run: Run):
         given = {"config": dataclasses.asdict(config), "seed": run.seed, "threads": torch.get_num_threads()}
         given["device"] = run.device.type
         command = [sys.executable, "-m", "zoolib.dni.pipeline", place]
-        children = [
-            subprocess.Popen([*command, str(rank), json.dumps(given)], stderr=subprocess.PIPE, text=True)
-            for rank in range(1, config.workers)
-        ]
+        children = []
+        for rank in range(1, config.workers):
+            with open(place + str(rank), "w") as said:  # what it prints to stderr, for `death`
+                children.append(subprocess.Popen([*command, str(rank), json.dumps(given)], stderr=said))
         try:
             join(place, 0, config.workers, device)
             yield
         except RuntimeError as error:
-            raise RunError(death(children, str(error).splitlines()[0], run)) from None
+            raise RunError(death(children, place, str(error).splitlines()[0], run)) from None
         finally:
             with contextlib.suppress(Exception):
                 dist.destroy_process_group()
@@ -429,20 +434,19 @@ def processes(config: training.Config, run: Run):
                     child.wait(max(0.0, deadline - time.monotonic()))
                 child.kill()
                 child.wait()
-                child.stderr.close()
 
 
-def death(children: list[subprocess.Popen], error: str, run: Run) -> str:
+def death(children: list[subprocess.Popen], place: str, error: str, run: Run) -> str:
     """Which stage died first, in a sentence."""
     deadline = time.monotonic() + 3
     while time.monotonic() < deadline:
-        for rank, child in enumerate(children, start=2):
+        for rank, child in enumerate(children, start=1):
             status = child.poll()
             if status not in (None, 0, LOST_NEIGHBOUR):
                 how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
-                said = child.stderr.read().strip().splitlines()[-1:] if status > 0 else []
+                said = Path(place + str(rank)).read_text().strip().splitlines()[-1:] if status > 0 else []
                 on = "; go on from the last checkpoint with --resume" if run.out else ""
-                return f"stage {rank} of {len(children) + 1} died ({': '.join([how, *said])}){on}"
+                return f"stage {rank + 1} of {len(children) + 1} died ({': '.join([how, *said])}){on}"
         time.sleep(0.05)
     return f"the stages lost touch with one another: {error}"
 

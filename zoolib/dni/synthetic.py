@@ -51,7 +51,7 @@ def gradient_loss(synthetic: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
 
 
 def input_loss(synthetic: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
-    """‖ĥ − h‖² / D for each sample, for modules that guess inputs (section 3.3): [B, ...] and [B, ...] to [B]."""
+    """‖ĥ − h‖² / D for each sample, for modules that guess inputs: [B, ...] and [B, ...] to [B]."""
     return (synthetic - true).pow(2).flatten(1).mean(dim=1)
 
 
@@ -100,7 +100,7 @@ class Synthesiser(nn.Module):
 
 
 class SyntheticInput(nn.Module):
-    """I(x): guesses from the network's input what the stage below would send up (section 3.3)."""
+    """I(x): guesses from the network's input what the stage below would send up (the paper's synthetic inputs)."""
 
     def __init__(self, input_shape: tuple[int, ...], shape: tuple[int, ...], hidden: int):
         super().__init__()

@@ -1,0 +1,35 @@
+"""What `make results` keeps of a run, and of a script that measures by itself."""
+
+import json
+
+from tools import results
+
+
+def test_a_curve_keeps_every_validation_and_what_chapters_draw(tmp_path):
+    path = tmp_path / "metrics.csv"
+    rows = [
+        f"{i},{i / 10},0.5,{'0.9' if i % 49 == 0 else ''},{'0.123456' if i % 77 == 0 else ''},7" for i in range(1000)
+    ]
+    path.write_text("\n".join(["step,seconds,loss,validation_accuracy,cosine_1,epsilon", *rows]) + "\n")
+    curve = results.curve(path)
+    assert set(curve) == {"step", "seconds", "loss", "validation_accuracy", "cosine_1"}
+    assert len(curve["step"]) <= 1.5 * results.POINTS
+    for column, every in (("validation_accuracy", 49), ("cosine_1", 77)):
+        assert [s for s, v in zip(curve["step"], curve[column], strict=True) if v] == [*range(0, 1000, every)]
+    assert curve["cosine_1"][0] == 0.1235
+
+
+def test_a_script_is_run_once_and_its_rows_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "ROOT", tmp_path)
+    noted = tmp_path / "noted"
+    (tmp_path / "script.py").write_text(
+        f"import json\nopen({str(noted)!r}, 'a').write('x')\nprint(json.dumps([{{'a': 1}}]))\n"
+    )
+    for _ in range(2):
+        assert results.run_script("name", "variant", "python script.py", "digest") == [{"a": 1}]
+    assert noted.read_text() == "x"
+    assert results.run_script("name", "variant", "python script.py again", "digest") == [{"a": 1}]
+    assert results.run_script("name", "variant", "python script.py again", "other code") == [{"a": 1}]
+    assert noted.read_text() == "xxx"
+    kept = json.loads((tmp_path / "_build/results/name/digest/variant.json").read_text())
+    assert kept == {"command": "python script.py again", "rows": [{"a": 1}]}
