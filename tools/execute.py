@@ -207,12 +207,17 @@ def _dependencies(root: Path, chapter: Chapter) -> Iterable[Path]:
         # Its own part, teach, and any other part that the code imports.
         imported = re.search(rf"\bzoolib\b.*\b{part}\b", chapter.code)
         if part in ("teach", chapter.name.partition("/")[0]) or imported:
-            yield from _files(library / part)
+            yield from (path for path in _files(library / part) if not _of_another_chapter(path, chapter))
     # Weights and results are asked for by name: recorded("dqn") reads book/results/dqn.json.
     quoted = set(re.findall(r"[\"']([\w./-]+)[\"']", chapter.code))
     for path in (*_files(library / "weights"), *_files(root / "book" / "results")):
         if quoted & {path.name, path.stem, path.name.partition(".")[0]}:
             yield path
+
+
+def _of_another_chapter(path: Path, chapter: Chapter) -> bool:
+    """Whether a file holds exercises that the chapter does not check."""
+    return path.parent.name == "exercises" and path.stem != "__init__" and f'check("{path.stem}.' not in chapter.code
 
 
 def _files(folder: Path) -> Iterable[Path]:

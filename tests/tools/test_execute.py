@@ -135,6 +135,8 @@ def test_editing_a_chapter_runs_that_one(root):
         ("zoolib/games/go.py", ["games/two"]),
         ("zoolib/run.py", ["rl/one", "games/two"]),
         ("zoolib/teach/plot.py", ["rl/one", "games/two"]),
+        ("zoolib/teach/exercises/__init__.py", ["rl/one", "games/two"]),
+        ("zoolib/teach/exercises/other.py", []),
         ("requirements.lock", ["rl/one", "games/two"]),
         ("book/results/dqn.json", ["rl/one"]),
         ("zoolib/weights/dqn-cartpole.safetensors", ["rl/one"]),
@@ -155,6 +157,15 @@ def test_a_chapter_depends_on_another_part_that_it_imports(root):
     chapter = execute.load(root, "games/two")
     before = execute.key(root, chapter)
     (root / "zoolib/rl/dqn.py").write_text("# edited\n")
+    assert execute.key(root, chapter) != before
+
+
+def test_a_chapter_depends_on_the_exercises_that_it_checks(root):
+    write_chapter(root, "games/two", 'check("other.one", one)')
+    chapter = execute.load(root, "games/two")
+    before = execute.key(root, chapter)
+    (root / "zoolib/teach/exercises").mkdir()
+    (root / "zoolib/teach/exercises/other.py").write_text("# edited\n")
     assert execute.key(root, chapter) != before
 
 
