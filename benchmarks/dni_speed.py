@@ -24,7 +24,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 
 from zoolib import data
-from zoolib.dni import pipeline, training
+from zoolib.dni import pipeline, processes, training
 from zoolib.run import Run
 
 LAYERS, WIDTHS, BATCHES, EPOCHS = 6, (256, 512, 1024), (64, 256), 5
@@ -57,50 +57,44 @@ class Alone:
     """The sequential trainer's step, without what surrounds it."""
 
     def __init__(self, config: training.Config, seed: int):
-        self.config, self.seed = config, seed
-        images = data.load(config.dataset)
-        self.images = images
-        self.x, self.y = (t[: -training.VALIDATION] for t in (images.train_images, images.train_labels))
+        self.config, self.seed, self.late = config, seed, training.Late()
+        self.images = data.load(config.dataset)
+        (self.x, self.y), _ = training.split(self.images, torch.device("cpu"))
         torch.manual_seed(seed)
-        self.network = training.Network(config, tuple(self.x.shape[1:]), len(images.classes))
+        self.network = training.Network(config, tuple(self.x.shape[1:]), len(self.images.classes))
         self.optimizer = training.make_optimizer(self.network, config)
-        self.late = []
         self.each = len(self.y) // config.batch_size
-        self.model = self.network
 
-    def rows(self, step: int) -> torch.Tensor:
-        order = training.shuffled(len(self.y), self.seed, step // self.each)
-        return order[step % self.each * self.config.batch_size :][: self.config.batch_size]
+    def batches(self, first: int, count: int):
+        """Rows of each step; the learning rate falls as in the trainer."""
+        for step in range(first, first + count):
+            training.set_learning_rate(self.optimizer, self.config, 1 - step / (self.each * self.config.epochs))
+            yield training.rows_of(step, len(self.y), self.config.batch_size, self.seed)
 
     def run(self, first: int, count: int) -> None:
-        for step in range(first, first + count):
-            rows = self.rows(step)
-            training.set_learning_rate(self.optimizer, self.config, 1 - step / (self.each * self.config.epochs))
-            value, at_cuts, _ = training.decoupled_loss(self.network, data.as_input(self.x[rows]), self.y[rows])
-            self.optimizer.zero_grad()
-            value.backward()
-            self.late.append(at_cuts)
-            if len(self.late) > self.config.lateness:
-                own = training.correct(self.network.cuts, self.late.pop(0), training.gradient_loss)
-                if own:
-                    sum(part.mean() for part in own).backward()
-            self.optimizer.step()
+        for rows in self.batches(first, count):
+            batch = data.as_input(self.x[rows]), self.y[rows]
+            training.update(self.network, self.optimizer, *batch, self.late, self.config, training.gradient_loss)
 
     def accuracy(self) -> float:
         return training.accuracy(self.network, self.images.test_images, self.images.test_labels)
 
 
 class Half(Alone):
-    """One of two processes that each take half of every batch and add up their gradients (DistributedDataParallel)."""
+    """One of two processes that each take half of every batch and add up their gradients (DistributedDataParallel).
+
+    The first one tells the other which steps to take.
+    """
 
     def __init__(self, config: training.Config, seed: int, rank: int):
         super().__init__(config, seed)
         self.rank, self.model = rank, torch.nn.parallel.DistributedDataParallel(self.network)
 
     def run(self, first: int, count: int) -> None:
-        for step in range(first, first + count):
-            rows = self.rows(step).chunk(2)[self.rank]
-            training.set_learning_rate(self.optimizer, self.config, 1 - step / (self.each * self.config.epochs))
+        if self.rank == 0:
+            dist.broadcast(torch.tensor([first, count]), 0)
+        for rows in self.batches(first, count):
+            rows = rows.chunk(2)[self.rank]
             self.optimizer.zero_grad()
             F.cross_entropy(self.model(data.as_input(self.x[rows])), self.y[rows]).backward()
             self.optimizer.step()
@@ -129,9 +123,9 @@ def opened(way: str, width: int, batch: int, seed: int):
             place = str(Path(folder) / "meeting")
             command = [sys.executable, "-m", "benchmarks.dni_speed", "half", place, str(width), str(batch), str(seed)]
             other = subprocess.Popen(command)
-            pipeline.join(place, 0, 2, torch.device("cpu"))
+            processes.join(place, 0, 2)
             try:
-                yield Ordering(Half(config, seed, 0))
+                yield Half(config, seed, 0)
             finally:
                 dist.broadcast(torch.tensor([0, -1]), 0)
                 other.wait(20)
@@ -139,27 +133,16 @@ def opened(way: str, width: int, batch: int, seed: int):
     elif config.workers == 1:
         yield Alone(config, seed)
     else:
-        with pipeline.processes(config, Run(seed=seed)):
+        with processes.processes(config, Run(seed=seed)):
             staged = Staged(config, seed)
             yield staged
             staged.pipeline.order(pipeline.STOP)
 
 
-class Ordering:
-    """The first of two halves: it tells the other what to do."""
-
-    def __init__(self, half: Half):
-        self.half, self.each, self.accuracy = half, half.each, half.accuracy
-
-    def run(self, first: int, count: int) -> None:
-        dist.broadcast(torch.tensor([first, count]), 0)
-        self.half.run(first, count)
-
-
 def half(place: str, width: int, batch: int, seed: int) -> None:
     """The other half: take the steps that the first one orders, until it orders -1."""
     torch.set_num_threads(1)
-    pipeline.join(place, 1, 2, torch.device("cpu"))
+    processes.join(place, 1, 2)
     mine = Half(config_of("data parallel", width, batch), seed, 1)
     while True:
         order = torch.zeros(2, dtype=torch.int64)
@@ -217,16 +200,16 @@ def ask(process: subprocess.Popen, steps: int) -> float:
     return float(said)
 
 
-def throughput(width: int, batch: int, ways=tuple(WAYS), repeats: int = REPEATS) -> dict[str, list[float]]:
+def throughput(width: int, batch: int) -> dict[str, list[float]]:
     """Samples a second of each way, once a repeat; the ways take turns."""
     processes = {}
     try:
-        processes |= {way: child("timed", way, width, batch) for way in ways}
+        processes |= {way: child("timed", way, width, batch) for way in WAYS}
         for process in processes.values():
             ask(process, 10)
         steps = {way: max(5, round(20 * BLOCK_SECONDS / ask(process, 20))) for way, process in processes.items()}
-        rates = {way: [] for way in ways}
-        for _ in range(repeats):
+        rates = {way: [] for way in WAYS}
+        for _ in range(REPEATS):
             for way, process in processes.items():
                 rates[way].append(round(steps[way] * batch / ask(process, steps[way]), 1))
         return rates
@@ -241,10 +224,10 @@ def throughput(width: int, batch: int, ways=tuple(WAYS), repeats: int = REPEATS)
             process.stdout.close()
 
 
-def steps_to_target(way: str, width: int, batch: int, seeds: int = SEEDS) -> list[int | None]:
+def steps_to_target(way: str, width: int, batch: int) -> list[int | None]:
     """Steps of each seed until the test images are known to 97 %."""
     found = []
-    for seed in range(seeds):
+    for seed in range(SEEDS):
         process = child("to_target", way, width, batch, seed)
         said, _ = process.communicate()
         found.append(json.loads(said.splitlines()[-1]))

@@ -130,3 +130,15 @@ def test_runs_of_different_lengths_share_a_grid_and_keep_their_last_value():
 def test_a_curve_with_nothing_measured_is_named():
     with pytest.raises(ValueError, match="seed 1 has no measured validation_return"):
         plot.learning_curve(plt.figure().add_subplot(), record([1, 2, 3], [None, None, None]))
+
+
+def test_a_time_line_draws_what_was_done_and_leaves_waiting_blank():
+    lower = [("forward", 7, 1.0, 1.1), ("wait", 7, 1.1, 1.3), ("backward", 7, 1.3, 1.5), ("forward", 8, 9.0, 9.1)]
+    upper = [("forward", 7, 1.1, 1.2), ("correct", 6, 1.2, 1.201)]
+    _, ax = plt.subplots()
+    plot.timeline(ax, [lower, upper], 1.0, 2.0)
+    bars = [(bar.get_x(), bar.get_width(), round(bar.get_y() + bar.get_height() / 2)) for bar in ax.patches]
+    assert np.allclose(bars, [(0, 100, 0), (300, 200, 0), (100, 100, -1), (200, 1, -1)])
+    assert [text.get_text() for text in ax.texts] == ["7", "7", "7"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["worker 1", "worker 2"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["forward", "backward", "correct"]

@@ -14,18 +14,13 @@ Stages talk over gloo on the CPU, and with `--device cuda`, a GPU for each, over
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import io
 import json
 import os
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
-from datetime import timedelta
-from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -33,14 +28,13 @@ import torch.nn.functional as F
 
 from zoolib import data
 from zoolib.dni import training
+from zoolib.dni.processes import LOST_NEIGHBOUR, PATIENCE, join, processes
 from zoolib.dni.synthetic import gradient_loss
-from zoolib.run import Run, RunError, pick_device, write_atomically
+from zoolib.run import Run, RunError, write_atomically
 
 GO, GIVE_STATE, TAKE_STATE, GIVE_EVENTS, STOP = range(5)  # what the first stage may ask of the others
 SEGMENT = 50  # steps between two orders: progress, Ctrl-C and checkpoints wait for the end of one
 KEPT = 1_000  # events of a stage that its time line holds, the latest
-LOST_NEIGHBOUR = 75  # exit status of a stage that ends because another one did
-PATIENCE = timedelta(seconds=120)  # with a stage that neither answers nor dies
 
 
 class Link:
@@ -99,11 +93,9 @@ class Stage:
         self.network, self.part, self.images = network.to(device), network.stages[rank], images
         self.last = rank == len(network.stages) - 1
         self.cut = None if self.last or config.method == "backprop" else network.cuts[rank]
-        self.x = images.train_images[: -training.VALIDATION]
-        self.y = images.train_labels[: -training.VALIDATION].to(device)
-        if rank == 0:
-            self.x = self.x.to(device)
-        up, down = (dist.new_group(timeout=PATIENCE) for _ in range(2))
+        (self.x, self.y), self.held_out = training.split(images, device)
+        backend = "gloo" if device.type == "cpu" else "nccl"
+        up, down = (dist.new_group(timeout=PATIENCE, backend=backend) for _ in range(2))
         rows = config.batch_size // config.micro_batches
         self.above = None if self.last else Link(rank + 1, (rows, *network.shapes[rank]), device, up, down)
         self.below = Link(rank - 1, (rows, *network.shapes[rank - 1]), device, down, up) if rank else None
@@ -118,10 +110,7 @@ class Stage:
 
     def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Images and labels of a step: every process shuffles alike, so labels need not be sent."""
-        epoch, at = divmod(step, self.steps_an_epoch)
-        chosen = training.shuffled(len(self.y), self.seed, epoch)[at * self.config.batch_size :][
-            : self.config.batch_size
-        ]
+        chosen = training.rows_of(step, len(self.y), self.config.batch_size, self.seed)
         return (data.as_input(self.x[chosen]) if self.rank == 0 else None), self.y[chosen]
 
     @contextlib.contextmanager
@@ -350,22 +339,27 @@ class Pipeline:
 # ------------------------------------------------------------- processes
 
 
-def prepared(config: training.Config, rank: int, seed: int, device: torch.device) -> Stage:
-    """A stage, with the weights that the same seed gives in one process."""
+def prepared(config: training.Config, rank: int, seed: int, device: torch.device | None = None) -> Stage:
+    """A stage, with the weights that the same seed gives in one process.
+
+    Every process calls it; device, the first stage's, says where all of them compute.
+    """
+    on_gpu = torch.tensor([int(device is not None and device.type != "cpu")])
+    dist.broadcast(on_gpu, 0)
     images = data.load(config.dataset)
     torch.manual_seed(seed)
     network = training.Network(config, tuple(images.train_images.shape[1:]), len(images.classes))
+    device = own_gpu(rank) if on_gpu else torch.device("cpu")
+    if on_gpu:
+        torch.cuda.set_device(device)
     return Stage(config, rank, network, images, seed, device)
 
 
-def device_of(rank: int, device: torch.device) -> torch.device:
-    """Where a stage computes: on the CPU, or on a GPU of its own.  Raises RunError where there are too few."""
-    if device.type == "cpu":
-        return device
+def own_gpu(rank: int) -> torch.device:
+    """The CUDA device of a stage.  Raises RunError where this machine has too few."""
     local, here = int(os.environ.get("LOCAL_RANK", rank)), torch.cuda.device_count()
-    if device.type != "cuda" or local >= here:
-        raise RunError(f"each stage needs a CUDA device of its own, and here are {here}; leave out device")
-    torch.cuda.set_device(local)
+    if local >= here:
+        raise RunError(f"each stage needs a CUDA device of its own, and this machine has {here}; leave out device")
     return torch.device("cuda", local)
 
 
@@ -376,79 +370,11 @@ def worker(place: str, rank: int, options: str) -> None:
     config = training.Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in given["config"].items()})
     torch.set_num_threads(given["threads"])
     try:
-        device = device_of(rank, torch.device(given["device"]))
-        join(place, rank, config.workers, device)
-        prepared(config, rank, given["seed"], device).serve()
+        join(place, rank, config.workers)
+        prepared(config, rank, given["seed"]).serve()
     except RuntimeError as error:
         print(f"stage {rank + 1} lost its neighbour: {str(error).splitlines()[0]}", file=sys.stderr)
         os._exit(LOST_NEIGHBOUR)
-
-
-def join(place: str, rank: int, world: int, device: torch.device) -> None:
-    """Meet the other processes of this machine at a file, or those of torchrun where it says."""
-    how = {"backend": "gloo" if device.type == "cpu" else "cpu:gloo,cuda:nccl", "timeout": PATIENCE}
-    if "WORLD_SIZE" in os.environ:
-        dist.init_process_group(**how)
-        return
-    if sys.platform == "linux":
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # the stages talk to nobody outside
-    store = dist.FileStore(place, world)
-    dist.init_process_group(store=store, rank=rank, world_size=world, **how)
-
-
-@contextlib.contextmanager
-def processes(config: training.Config, run: Run):
-    """The other stages' processes, started here, or by torchrun; none is left behind.
-
-    Raises RunError, naming the stage, where one of them dies.
-    """
-    device = device_of(0, run.device)
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        try:
-            yield
-        except RuntimeError as error:
-            raise RunError(f"a stage died ({str(error).splitlines()[0]}); --resume goes on") from None
-        finally:
-            dist.destroy_process_group()
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        place = str(Path(folder) / "meeting")
-        given = {"config": dataclasses.asdict(config), "seed": run.seed, "threads": torch.get_num_threads()}
-        given["device"] = run.device.type
-        command = [sys.executable, "-m", "zoolib.dni.pipeline", place]
-        children = []
-        for rank in range(1, config.workers):
-            with open(place + str(rank), "w") as said:  # what it prints to stderr, for `death`
-                children.append(subprocess.Popen([*command, str(rank), json.dumps(given)], stderr=said))
-        try:
-            join(place, 0, config.workers, device)
-            yield
-        except RuntimeError as error:
-            raise RunError(death(children, place, str(error).splitlines()[0], run)) from None
-        finally:
-            with contextlib.suppress(Exception):
-                dist.destroy_process_group()
-            deadline = time.monotonic() + 5
-            for child in children:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    child.wait(max(0.0, deadline - time.monotonic()))
-                child.kill()
-                child.wait()
-
-
-def death(children: list[subprocess.Popen], place: str, error: str, run: Run) -> str:
-    """Which stage died first, in a sentence."""
-    deadline = time.monotonic() + 3
-    while time.monotonic() < deadline:
-        for rank, child in enumerate(children, start=1):
-            status = child.poll()
-            if status not in (None, 0, LOST_NEIGHBOUR):
-                how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
-                said = Path(place + str(rank)).read_text().strip().splitlines()[-1:] if status > 0 else []
-                on = "; go on from the last checkpoint with --resume" if run.out else ""
-                return f"stage {rank + 1} of {len(children) + 1} died ({': '.join([how, *said])}){on}"
-        time.sleep(0.05)
-    return f"the stages lost touch with one another: {error}"
 
 
 def train(config: training.Config, run: Run) -> training.Trained:
@@ -458,20 +384,19 @@ def train(config: training.Config, run: Run) -> training.Trained:
     if world > 1:
         if world != config.workers:
             raise RunError(f"torchrun started {world} processes, but workers is {config.workers}")
-        device = device_of(rank, pick_device(run._device_name, tiny=True))
-        join("", rank, world, device)
+        dist.init_process_group("gloo", timeout=PATIENCE)
         if rank > 0:
             torch.set_num_threads(run.threads or 1)
-            prepared(config, rank, run.seed, device).serve()
+            prepared(config, rank, run.seed).serve()
             sys.exit(0)
     if run.threads is None:
         run.threads = 1
     run.begin("dni", config, tiny=True, hooks={"loss": gradient_loss})
+    if run.device.type != "cpu":
+        own_gpu(0 if world > 1 else config.workers - 1)  # to refuse before anything starts
     with processes(config, run):
-        stage = prepared(config, 0, run.seed, device_of(0, run.device))
+        stage = prepared(config, 0, run.seed, run.device)
         network, images = stage.network, stage.images
-        held_out = (t[-training.VALIDATION :].to(run.device) for t in (images.train_images, images.train_labels))
-        held_out = tuple(held_out)
         pipeline = Pipeline(stage)
         total = stage.steps_an_epoch * config.epochs
         with run.track(pipeline=pipeline):
@@ -482,7 +407,7 @@ def train(config: training.Config, run: Run) -> training.Trained:
                 if config.validate_every and (step + count) // config.validate_every > step // config.validate_every:
                     with run.untimed():
                         pipeline.gather()
-                        run.log(validation_accuracy=training.accuracy(network, *held_out))
+                        run.log(validation_accuracy=training.accuracy(network, *stage.held_out))
             run.step = min(run.step, total)
             with run.untimed():
                 pipeline.gather()

@@ -212,6 +212,35 @@ def correct(cuts, at_cuts: list, loss: Callable) -> list[torch.Tensor]:
     return values
 
 
+class Late:
+    """Of the last batches, what their gradients are still to be compared with: a row from `decoupled_loss` for each."""
+
+    def __init__(self):
+        self.batches: list = []
+
+    def state_dict(self) -> dict:
+        return {"batches": self.batches}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.batches = state["batches"]
+
+
+def update(network: Network, optimizer, x, y, late: Late, config: Config, loss: Callable) -> tuple[torch.Tensor, list]:
+    """One step of every stage, and of the modules at the cuts where a batch has become late enough.
+
+    Returns the network's loss [] and those of the modules, [B] each.
+    """
+    value, at_cuts, guesses = decoupled_loss(network, x, y)
+    optimizer.zero_grad()
+    value.backward()
+    late.batches.append(at_cuts)
+    own = correct(network.cuts, late.batches.pop(0), loss) if len(late.batches) > config.lateness else []
+    if own or guesses:
+        sum(part.mean() for part in own + guesses).backward()
+    optimizer.step()
+    return value.detach(), [part.detach() for part in own]
+
+
 def cosines(network: Network, x: torch.Tensor, y: torch.Tensor) -> list[float]:
     """For each cut, the cosine between what its module sends down and backprop's gradient, over a whole batch."""
     network = copy.deepcopy(network)  # a look must not move the statistics of batch normalisation
@@ -251,31 +280,22 @@ def train(config: Config, *, loss: Callable = gradient_loss, run: Run | None = N
         return pipeline.train(config, run or Run())
     images = data.load(config.dataset)
     run = (run or Run()).begin("dni", config, tiny=config.network == "mlp", hooks={"loss": loss})
-    x, y = images.train_images.to(run.device), images.train_labels.to(run.device)
-    held_out, (x, y) = (x[-VALIDATION:], y[-VALIDATION:]), (x[:-VALIDATION], y[:-VALIDATION])
+    (x, y), held_out = split(images, run.device)
     network = Network(config, tuple(x.shape[1:]), len(images.classes)).to(run.device)
     optimizer = make_optimizer(network, config)
-    each = len(y) // config.batch_size
-    total = each * config.epochs
+    total = len(y) // config.batch_size * config.epochs
     late = Late()
 
     with run.track(network=network, optimizer=optimizer, late=late):
         for step in run.steps(total):
-            batch = shuffled(len(y), run.seed, step // each)[step % each * config.batch_size :][: config.batch_size]
+            batch = rows_of(step, len(y), config.batch_size, run.seed)
             xs, ys = data.as_input(x[batch]), y[batch]
             set_learning_rate(optimizer, config, 1 - step / total)
             if config.cosine_every and step % config.cosine_every == 0:
                 with run.untimed():
                     run.log(**{f"cosine_{i + 1}": value for i, value in enumerate(cosines(network, xs, ys))})
-            value, at_cuts, guesses = decoupled_loss(network, xs, ys)
-            optimizer.zero_grad()
-            value.backward()
-            late.batches.append(at_cuts)
-            own = correct(network.cuts, late.batches.pop(0), loss) if len(late.batches) > config.lateness else []
-            if own or guesses:
-                sum(part.mean() for part in own + guesses).backward()
-            optimizer.step()
-            run.log(loss=value.detach(), **{f"cut_loss_{i + 1}": part.detach() for i, part in enumerate(own)})
+            value, own = update(network, optimizer, xs, ys, late, config, loss)
+            run.log(loss=value, **{f"cut_loss_{i + 1}": part for i, part in enumerate(own)})
             if config.validate_every and (step + 1) % config.validate_every == 0:
                 with run.untimed():
                     run.log(validation_accuracy=accuracy(network, *held_out))
@@ -288,8 +308,7 @@ def train(config: Config, *, loss: Callable = gradient_loss, run: Run | None = N
 
 def judge(network: Network, images: data.Images, config: Config, run: Run) -> None:
     """Note the final accuracies, and how many images a second were learned from."""
-    x, y = (t.to(run.device) for t in (images.train_images[-VALIDATION:], images.train_labels[-VALIDATION:]))
-    run.figures["validation_accuracy"] = accuracy(network, x, y)
+    run.figures["validation_accuracy"] = accuracy(network, *split(images, run.device)[1])
     x, y = images.test_images.to(run.device), images.test_labels.to(run.device)
     run.figures["test_accuracy"] = accuracy(network, x, y)
     run.figures["samples_per_second"] = round(run.step * config.batch_size / max(run.seconds, 1e-9))
@@ -300,19 +319,6 @@ def save(network: Network, config: Config, run: Run) -> None:
     if run.out is not None:
         header = {"algorithm": run.algorithm, "config": asdict(config), "seed": run.seed, **run.figures}
         save_weights(Path(run.out) / "weights.safetensors", network.state_dict(), header)
-
-
-class Late:
-    """Of the last batches, what their gradients are still to be compared with: a row from `decoupled_loss` for each."""
-
-    def __init__(self):
-        self.batches: list = []
-
-    def state_dict(self) -> dict:
-        return {"batches": self.batches}
-
-    def load_state_dict(self, state: dict) -> None:
-        self.batches = state["batches"]
 
 
 def make_optimizer(network: Network, config: Config) -> torch.optim.Optimizer:
@@ -328,6 +334,18 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, config: Config, share: f
     rates = (config.learning_rate, config.synthesiser_learning_rate)
     for group, rate in zip(optimizer.param_groups, rates, strict=False):
         group["lr"] = rate * share
+
+
+def split(images: data.Images, device: torch.device) -> tuple[tuple, tuple]:
+    """Images and labels to learn from, and those held back from it, as (x, y) each."""
+    x, y = images.train_images.to(device), images.train_labels.to(device)
+    return (x[:-VALIDATION], y[:-VALIDATION]), (x[-VALIDATION:], y[-VALIDATION:])
+
+
+def rows_of(step: int, n: int, batch_size: int, seed: int) -> torch.Tensor:
+    """Which of n images a step learns from [batch_size]; what is left over at an epoch's end waits for the next."""
+    epoch, at = divmod(step, n // batch_size)
+    return shuffled(n, seed, epoch)[at * batch_size :][:batch_size]
 
 
 @functools.lru_cache(maxsize=2)

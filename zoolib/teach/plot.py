@@ -132,6 +132,38 @@ def learning_curve(ax, record_variant, x="step", y="validation_return", live=Non
     ax.legend()
 
 
+_WORK = {
+    "forward": {"facecolor": COLOURS["blue"]},
+    "backward": {"facecolor": COLOURS["orange"]},
+    "correct": {"facecolor": COLOURS["green"], "hatch": "///"},
+}
+
+
+def timeline(ax, timeline, start, end):
+    """Draw which worker did what between two moments: a row of bars each, with the number of the batch on them.
+
+    ax: matplotlib axes.  timeline: for each worker, its events [(what, batch, start, end), ...] in seconds, what
+    being "forward", "backward" or "correct"; any other ("wait") stays blank.  start, end: seconds.
+    """
+    drawn = []
+    for row, events in enumerate(timeline):
+        for what, batch, a, b in events:
+            if what not in _WORK or b < start or a > end:
+                continue
+            at, ms = 1e3 * (a - start), 1e3 * (b - a)
+            ax.barh(-row, ms, 0.7, left=at, edgecolor="white", **_WORK[what])
+            drawn.append(what)
+            if what != "correct" and b - a > 0.04 * (end - start):
+                colour = "white" if what == "forward" else COLOURS["ink"]
+                ax.text(at + ms / 2, -row, str(batch), color=colour, ha="center", va="center", clip_on=True)
+    ax.set_yticks([-row for row in range(len(timeline))], [f"worker {row + 1}" for row in range(len(timeline))])
+    ax.set(xlim=(0, 1e3 * (end - start)), xlabel="milliseconds")
+    ax.grid(axis="y", visible=False)
+    kinds = [what for what in _WORK if what in drawn]
+    bars = [plt.Rectangle((0, 0), 1, 1, edgecolor="white", **_WORK[what]) for what in kinds]
+    ax.legend(bars, kinds, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+
+
 def _measured(curve, x, y, whose):
     at, level = (np.asarray(list(curve[name]), dtype=float) for name in (x, y))
     kept = np.isfinite(at) & np.isfinite(level)
