@@ -153,7 +153,7 @@ def timeline(ax, timeline, start, end):
             at, ms = 1e3 * (a - start), 1e3 * (b - a)
             ax.barh(-row, ms, 0.7, left=at, edgecolor="white", **_WORK[what])
             drawn.append(what)
-            if what != "correct" and b - a > 0.04 * (end - start):
+            if what != "correct" and b - a > 0.07 * (end - start):
                 colour = "white" if what == "forward" else COLOURS["ink"]
                 ax.text(at + ms / 2, -row, str(batch), color=colour, ha="center", va="center", clip_on=True)
     ax.set_yticks([-row for row in range(len(timeline))], [f"worker {row + 1}" for row in range(len(timeline))])
