@@ -69,7 +69,7 @@ class Alone:
         """Rows of each step; the learning rate falls as in the trainer."""
         for step in range(first, first + count):
             training.set_learning_rate(self.optimizer, self.config, 1 - step / (self.each * self.config.epochs))
-            yield training.rows_of(step, len(self.y), self.config.batch_size, self.seed)
+            yield data.rows_of(step, len(self.y), self.config.batch_size, self.seed)
 
     def run(self, first: int, count: int) -> None:
         for rows in self.batches(first, count):

@@ -16,7 +16,13 @@ from typing import Annotated
 
 import tyro
 
-ALGORITHMS = {"dqn": "zoolib.rl.dqn", "a2c": "zoolib.rl.a2c", "ddpg": "zoolib.rl.ddpg", "dni": "zoolib.dni.training"}
+ALGORITHMS = {
+    "dqn": "zoolib.rl.dqn",
+    "a2c": "zoolib.rl.a2c",
+    "ddpg": "zoolib.rl.ddpg",
+    "dni": "zoolib.dni.training",
+    "classifier": "zoolib.generative.classifier",
+}
 
 USAGE = """usage: zoolib COMMAND ...
 

@@ -9,6 +9,7 @@ Each file must have the SHA-256 of the published one, wherever it comes from.
 from __future__ import annotations
 
 import difflib
+import functools
 import gzip
 import hashlib
 import lzma
@@ -97,6 +98,25 @@ def load(name: str, device: torch.device | str = "cpu") -> Images:
 def as_input(images: torch.Tensor) -> torch.Tensor:
     """uint8 images as the float input of a network, in [-1, 1]."""
     return images.float().div_(127.5).sub_(1)
+
+
+def rows_of(step: int, n: int, batch_size: int, seed: int) -> torch.Tensor:
+    """Which of n images a step learns from [batch_size]; what is left over at an epoch's end waits for the next."""
+    epoch, at = divmod(step, n // batch_size)
+    return _shuffled(n, seed, epoch)[at * batch_size :][:batch_size]
+
+
+@functools.lru_cache(maxsize=2)
+def _shuffled(n: int, seed: int, epoch: int) -> torch.Tensor:
+    """The order of n images in an epoch [n]."""
+    return torch.randperm(n, generator=generator(seed, epoch))
+
+
+def generator(*numbers: int) -> torch.Generator:
+    """A source of random numbers that is a function of some numbers, a seed and a step for example, and of nothing
+    else: a resumed run meets the same as one that was never stopped."""
+    words = np.random.SeedSequence(numbers).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(words[0] >> 1))
 
 
 def _published(name: str, part: str, sha256: str) -> bytes:

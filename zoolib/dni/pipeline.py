@@ -110,7 +110,7 @@ class Stage:
 
     def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Images and labels of a step: every process shuffles alike, so labels need not be sent."""
-        chosen = training.rows_of(step, len(self.y), self.config.batch_size, self.seed)
+        chosen = data.rows_of(step, len(self.y), self.config.batch_size, self.seed)
         return (data.as_input(self.x[chosen]) if self.rank == 0 else None), self.y[chosen]
 
     @contextlib.contextmanager

@@ -9,14 +9,12 @@ time: it serves to correct the modules, and `delay` makes it as late as it would
 from __future__ import annotations
 
 import copy
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -288,7 +286,7 @@ def train(config: Config, *, loss: Callable = gradient_loss, run: Run | None = N
 
     with run.track(network=network, optimizer=optimizer, late=late):
         for step in run.steps(total):
-            batch = rows_of(step, len(y), config.batch_size, run.seed)
+            batch = data.rows_of(step, len(y), config.batch_size, run.seed)
             xs, ys = data.as_input(x[batch]), y[batch]
             set_learning_rate(optimizer, config, 1 - step / total)
             if config.cosine_every and step % config.cosine_every == 0:
@@ -340,19 +338,6 @@ def split(images: data.Images, device: torch.device) -> tuple[tuple, tuple]:
     """Images and labels to learn from, and those held back from it, as (x, y) each."""
     x, y = images.train_images.to(device), images.train_labels.to(device)
     return (x[:-VALIDATION], y[:-VALIDATION]), (x[-VALIDATION:], y[-VALIDATION:])
-
-
-def rows_of(step: int, n: int, batch_size: int, seed: int) -> torch.Tensor:
-    """Which of n images a step learns from [batch_size]; what is left over at an epoch's end waits for the next."""
-    epoch, at = divmod(step, n // batch_size)
-    return shuffled(n, seed, epoch)[at * batch_size :][:batch_size]
-
-
-@functools.lru_cache(maxsize=2)
-def shuffled(n: int, seed: int, epoch: int) -> torch.Tensor:
-    """The order of n images in an epoch [n]: a function of the seed alone, so that a resumed run meets the same."""
-    words = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)
-    return torch.randperm(n, generator=torch.Generator().manual_seed(int(words[0] >> 1)))
 
 
 @torch.no_grad()
