@@ -2,8 +2,11 @@
 
 MNIST (LeCun, Cortes and Burges, CC BY-SA 3.0) lies in zoolib/datasets/mnist, compressed, so the book runs without a
 download.  Fashion-MNIST (Xiao, Rasul and Vollgraf 2017, MIT) is looked for in the folder that ZOOLIB_DATA names, where
-Debian's package dataset-fashion-mnist puts it, and in the cache; failing all three it is downloaded.
+Debian's package dataset-fashion-mnist puts it, and in the cache; failing all three it is downloaded.  So is CIFAR-10
+(Krizhevsky 2009), whose archive is read where it lies and never unpacked.
 Each file must have the SHA-256 of the published one, wherever it comes from.
+
+Any folder of images is a set too, by its path.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ import gzip
 import hashlib
 import lzma
 import os
+import tarfile
+import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,15 +29,22 @@ import torch
 PACKAGED = Path(__file__).parent / "datasets"
 DEBIAN = Path("/usr/share/datasets")
 PARTS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+CIFAR = "cifar-10-binary.tar.gz"
+CIFAR_PARTS = tuple(
+    f"cifar-10-batches-bin/{part}.bin" for part in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
+)
+ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+FEWEST = 20  # images that make a set
 
 
 @dataclass(frozen=True)
 class Source:
-    """A published image set: SHA-256 of its four files once decompressed, classes, and where the world keeps it."""
+    """A published image set: SHA-256 of its files once decompressed, classes, and where the world keeps it."""
 
-    sha256: tuple[str, str, str, str]
+    sha256: tuple[str, ...]
     classes: tuple[str, ...]
     url: str = ""
+    parts: tuple[str, ...] = PARTS
 
 
 SOURCES = {
@@ -55,6 +67,19 @@ SOURCES = {
         classes=("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"),
         url="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/{}",
     ),
+    "cifar10": Source(
+        sha256=(
+            "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
+            "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
+            "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67",
+            "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48",
+            "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add",
+            "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
+        ),
+        classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+        url="https://www.cs.toronto.edu/~kriz/{}",
+        parts=CIFAR_PARTS,
+    ),
 }
 
 
@@ -75,24 +100,85 @@ class Images:
 
 
 def check_name(name: str) -> None:
-    """Raise DataError, with the known names, where no image set is called `name`."""
-    if name not in SOURCES:
+    """Raise DataError, with the known names, where no image set is called `name` and no folder either."""
+    if name not in SOURCES and not is_folder(name):
         near = difflib.get_close_matches(name, SOURCES, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(SOURCES)}"
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(SOURCES)}; or give a folder of images"
         raise DataError(f"no data set is called {name!r}; {hint}")
 
 
+def is_folder(name: str) -> bool:
+    """Whether `name` is a path and not a published set's name: it holds a separator, or such a folder is there."""
+    return name not in SOURCES and ("/" in name or os.sep in name or Path(name).is_dir())
+
+
 def load(name: str, device: torch.device | str = "cpu") -> Images:
-    """The image set `name` on `device`.
+    """The image set `name`, or the folder of images at that path, on `device`.
 
     Raises DataError for an unknown name (with the known ones), and for a file that is missing, cut or altered.
     """
     check_name(name)
+    if is_folder(name):
+        return load_folder(name, device=device)
     source = SOURCES[name]
-    arrays = [_idx(_published(name, part, sha256)) for part, sha256 in zip(PARTS, source.sha256, strict=True)]
-    images = [torch.from_numpy(array[:, None]).to(device) for array in arrays[::2]]
+    files = _published(name)
+    if source.parts is CIFAR_PARTS:
+        rows = np.concatenate([np.frombuffer(file, np.uint8).reshape(-1, 1 + 3 * 32 * 32) for file in files])
+        x, y = rows[:, 1:].reshape(-1, 3, 32, 32), rows[:, 0]
+        last = len(files[-1]) // rows.shape[1]
+        arrays = [x[:-last], y[:-last], x[-last:], y[-last:]]
+    else:
+        arrays = [_idx(file) for file in files]
+        arrays[::2] = [images[:, None] for images in arrays[::2]]
+    images = [torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays[::2]]
     labels = [torch.from_numpy(array.astype(np.int64)).to(device) for array in arrays[1::2]]
     return Images(name, source.classes, images[0], labels[0], images[1], labels[1])
+
+
+def load_folder(path: str | Path, size: int = 32, device: torch.device | str = "cpu") -> Images:
+    """All images below a folder, cut to their central square, with `size` pixels a side; every tenth is a test image.
+
+    Grey where all of them are, else in colour, transparent ones over white.  Classes are the subfolders, where all
+    images lie in some; else there is one.  Raises DataError for a folder without enough images and for an image
+    that cannot be read, by its name.
+    """
+    from PIL import Image, ImageOps
+
+    path = Path(path)
+    if size < 8 or size % 4:
+        raise DataError(f"the size of images must be a multiple of 4 and at least 8, not {size}")
+    if not path.is_dir():
+        raise DataError(f"there is no folder {path}")
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file())
+    if len(files) < FEWEST:
+        found = f"{len(files)} images" if files else "no image"
+        raise DataError(f"{path} holds {found}; a set wants at least {FEWEST} ({', '.join(ENDINGS)})")
+    pictures = []
+    for file in files:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                with Image.open(file) as image:
+                    grey = image.mode in ("1", "L", "LA", "I;16", "I", "F")
+                    picture = image.convert("LA" if grey else "RGBA")
+        except (
+            OSError,
+            SyntaxError,
+            ValueError,
+            Image.DecompressionBombError,
+            Image.DecompressionBombWarning,
+        ) as error:
+            raise DataError(f"{file} is not an image that can be read ({str(error).splitlines()[0]})") from None
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA"))
+        pictures.append((grey, ImageOps.fit(picture.convert("RGB"), (size, size), Image.Resampling.LANCZOS)))
+    mode = "L" if all(grey for grey, _ in pictures) else "RGB"
+    x = np.stack([np.asarray(picture.convert(mode)).reshape(size, size, -1) for _, picture in pictures])
+    x = torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2))).to(device)
+    folders = [file.relative_to(path).parts[0] if file.parent != path else "" for file in files]
+    classes = (path.resolve().name,) if "" in folders else tuple(sorted(set(folders)))
+    y = torch.tensor([classes.index(folder) if folder in classes else 0 for folder in folders], device=device)
+    test = torch.arange(len(x), device=device) % 10 == 9
+    return Images(str(path), classes, x[~test], y[~test], x[test], y[test])
 
 
 def as_input(images: torch.Tensor) -> torch.Tensor:
@@ -119,42 +205,60 @@ def generator(*numbers: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(words[0] >> 1))
 
 
-def _published(name: str, part: str, sha256: str) -> bytes:
-    """The bytes of one file; the first place that has it must have the published one."""
-    path = _find(name, part)
-    remedy = "reinstall zoolib" if path.is_relative_to(PACKAGED) else "delete it, and it will be fetched again"
-    try:
-        data = {".xz": lzma.decompress, ".gz": gzip.decompress}.get(path.suffix, bytes)(path.read_bytes())
-    except (lzma.LZMAError, OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is damaged ({error}); {remedy}") from None
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise DataError(f"{path} is not the published file of {name} (its SHA-256 differs); {remedy}")
-    return data
+def _published(name: str) -> list[bytes]:
+    """The bytes of a set's files; the first place that has one must have the published one."""
+    source, files, archive = SOURCES[name], [], {}
+    for part, sha256 in zip(source.parts, source.sha256, strict=True):
+        path = _find(name, part)
+        remedy = "reinstall zoolib" if path.is_relative_to(PACKAGED) else "delete it, and it will be fetched again"
+        try:
+            if path.name == CIFAR:
+                archive = archive or _members(path)
+                data = archive[part]
+            else:
+                data = {".xz": lzma.decompress, ".gz": gzip.decompress}.get(path.suffix, bytes)(path.read_bytes())
+        except KeyError:
+            raise DataError(f"{path} is damaged (it holds no {part}); {remedy}") from None
+        except (lzma.LZMAError, tarfile.TarError, OSError, EOFError, zlib.error) as error:
+            raise DataError(f"{path} is damaged ({error}); {remedy}") from None
+        if hashlib.sha256(data).hexdigest() != sha256:
+            what = f"{part} in it" if path.name == CIFAR else "it"
+            raise DataError(f"{path} is not the published file of {name} (the SHA-256 of {what} differs); {remedy}")
+        files.append(data)
+    return files
+
+
+def _members(path: Path) -> dict[str, bytes]:
+    """The files of CIFAR-10's archive, read in memory: nothing is written, wherever a member would like to go."""
+    with tarfile.open(path) as archive:
+        return {m.name: archive.extractfile(m).read() for m in archive if m.isfile() and m.name in CIFAR_PARTS}
 
 
 def _find(name: str, part: str) -> Path:
     own = os.environ.get("ZOOLIB_DATA")
     places = [PACKAGED / name, *([Path(own) / name, Path(own)] if own else []), DEBIAN / name]
+    cifar = SOURCES[name].parts is CIFAR_PARTS
+    names = [part, Path(part).name, CIFAR] if cifar else [f"{part}.xz", f"{part}.gz", part]
     for place in places:
-        for suffix in (".xz", ".gz", ""):
-            if (place / f"{part}{suffix}").is_file():
-                return place / f"{part}{suffix}"
+        for file in names:
+            if (place / file).is_file():
+                return place / file
     if not SOURCES[name].url:
         raise DataError(f"{PACKAGED / name / part}.xz is missing; reinstall zoolib")
-    return _fetch(name, part)
+    return _fetch(name, CIFAR if cifar else f"{part}.gz")
 
 
-def _fetch(name: str, part: str) -> Path:
+def _fetch(name: str, file: str) -> Path:
     import pooch
 
     folder = Path(os.environ.get("ZOOLIB_DATA") or pooch.os_cache("zoolib")) / name
-    url = SOURCES[name].url.format(f"{part}.gz")
+    url = SOURCES[name].url.format(file)
     try:
-        return Path(pooch.retrieve(url, known_hash=None, fname=f"{part}.gz", path=folder))
+        return Path(pooch.retrieve(url, known_hash=None, fname=file, path=folder))
     except Exception as error:  # no network, a server that is gone, a folder that cannot be written
         what = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise DataError(
-            f"{name} cannot be fetched from {url} ({what}); put {part}.gz into a folder and name it in ZOOLIB_DATA"
+            f"{name} cannot be fetched from {url} ({what}); put {file} into a folder and name it in ZOOLIB_DATA"
         ) from None
 
 
