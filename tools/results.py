@@ -169,7 +169,9 @@ def ship(name: str, recipe: dict, variants: dict) -> None:
     run = runs[len(runs) // 2]
     digest = variants[recipe["ship"]["variant"]]["code_hash"]
     path = ROOT / "_build" / "results" / name / digest / recipe["ship"]["variant"] / f"seed-{run['seed']}"
-    score = {key: run["evaluation"][key] for key in ("mean", "low", "high", "episodes")}
+    score = {
+        key: run["evaluation"][key] for key in ("mean", "low", "high", "episodes", "images") if key in run["evaluation"]
+    }
     command = f"zoolib {variants[recipe['ship']['variant']]['command']} --seed {run['seed']}"
     half = recipe["ship"].get("half", False)
     pretrained.ship(path / "weights.safetensors", recipe["ship"]["name"], half=half, score=score, command=command)

@@ -1,4 +1,4 @@
-"""The command line: train, evaluate, play, grade.  A part of the library is imported only when it is asked for."""
+"""The command line: train, images, evaluate, play, grade.  A part of zoolib is imported only when it is asked for."""
 
 from __future__ import annotations
 
@@ -22,17 +22,28 @@ ALGORITHMS = {
     "ddpg": "zoolib.rl.ddpg",
     "dni": "zoolib.dni.training",
     "classifier": "zoolib.generative.classifier",
+    "gan": "zoolib.generative.gan",
+    "made": "zoolib.generative.made",
 }
 
 USAGE = """usage: zoolib COMMAND ...
 
   zoolib train ALGORITHM   train; ALGORITHM is one of: {algorithms}
-  zoolib evaluate SOURCE   mean return over held-out episodes, or accuracy on the test images, with an interval
+  zoolib images            train a GAN on a set of images, and keep samples, a film and figures beside its weights
+  zoolib evaluate SOURCE   what it is worth: mean return over held-out episodes, accuracy, nats, or distances
   zoolib play SOURCE       watch it play, in a window or as a video
   zoolib grade NOTEBOOK... grade student copies of chapters
 
 SOURCE is a run folder or the name of weights that ship with zoolib: {weights}.
 `zoolib COMMAND --help` (`zoolib train ALGORITHM --help`) lists the options.
+"""
+
+IMAGES_USAGE = """zoolib images --dataset SET --gan KIND --out FOLDER [--budget quick|full] [--seed N] [--resume]
+
+  SET   mnist, fashion-mnist, cifar10, stacked-mnist, ring, grid, or the path of a folder of images
+  KIND  gan, dcgan, lsgan, wgan or wgan-gp
+
+FOLDER then holds samples.png, walk.png, .gif and .mp4, training.gif and .mp4, metrics.json and the weights.
 """
 
 
@@ -94,6 +105,28 @@ def train(args: list[str]) -> int:
         near = difflib.get_close_matches(name, ALGORITHMS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(ALGORITHMS)}"
         raise UsageError(f"no algorithm is called {name!r}; {hint}")
+    run, _ = _train(name, flags, ["train", *args])
+    return _end(run, ["train", *args])
+
+
+def images(args: list[str]) -> int:
+    if not args or args[0] in ("-h", "--help"):
+        print(IMAGES_USAGE)
+        if not args:
+            return 2
+    if not {"-h", "--help"} & set(args) and not _flag(args, "--out", ""):
+        raise UsageError("zoolib images needs --out, the folder for its pictures and figures")
+    run, trained = _train("gan", args, ["images", *args])
+    if run.stopped != "interrupted" and trained.run.out is not None:
+        from zoolib.generative import pictures
+
+        for path in pictures.write(trained, run.out):
+            print(path, file=sys.stderr)
+    return _end(run, ["images", *args])
+
+
+def _train(name: str, flags: list[str], command: list[str]):
+    """Train the algorithm `name` as the flags say; the run, and what training gives."""
     algorithm = importlib.import_module(ALGORITHMS[name])
     from zoolib.run import Run
 
@@ -111,7 +144,8 @@ def train(args: list[str]) -> int:
             ("config", Annotated[algorithm.Config, tyro.conf.arg(name="")], None),
         ],
     )
-    given = parse(options_type(RunOptions(), preset.config), flags, f"zoolib train {name}")
+    said = "zoolib images" if command[0] == "images" else f"zoolib train {name}"
+    given = parse(options_type(RunOptions(), preset.config), flags, said)
     options, config = given.run, given.config
     if "" in flags:
         raise UsageError("one of the options is given an empty text")
@@ -129,11 +163,17 @@ def train(args: list[str]) -> int:
     )
     if not options.quiet:
         run.announce = f"{name} on {getattr(config, task.name)}, {preset.words}"
-    run.figures |= {"command": "zoolib " + " ".join(["train", *args])}
-    algorithm.train(config, run=run)
+    run.figures |= {"command": "zoolib " + " ".join(command)}
+    return run, algorithm.train(config, run=run)
+
+
+def _end(run, command: list[str]) -> int:
+    """Say how a run has ended, once where several processes trained together; the exit status."""
+    if int(os.environ.get("RANK", 0)):
+        return 0
     if run.stopped == "interrupted":
-        again = shlex.join(arg for arg in args if arg != "--resume")
-        where = f"; go on with: zoolib train {again} --resume" if options.out else ""
+        again = shlex.join(arg for arg in command if arg != "--resume")
+        where = f"; go on with: zoolib {again} --resume" if run.out else ""
         print(f"stopped at step {run.step}{where}", file=sys.stderr)
         return 130
     print(json.dumps(run.figures))
@@ -142,7 +182,7 @@ def train(args: list[str]) -> int:
 
 @dataclass
 class EvaluateOptions:
-    """Mean return over held-out episodes, or accuracy on the test images, with a 95 % bootstrap interval."""
+    """Mean return over held-out episodes, or for images accuracy, nats or distances, with a 95 % bootstrap interval."""
 
     source: Annotated[str, tyro.conf.Positional]
     """A run folder, or the name of shipped weights."""
@@ -168,6 +208,8 @@ def evaluate(args: list[str]) -> int:
     result = {"source": options.source} | result
     if options.json:
         print(json.dumps(result))
+    elif hasattr(algorithm, "says"):
+        print(algorithm.says(result))
     elif "dataset" in result:
         print("{dataset}: {mean:.2f} % [{low:.2f}, {high:.2f}] of {images:,} test images".format(**result))
     else:
@@ -195,7 +237,7 @@ def play(args: list[str]) -> int:
         raise UsageError(f"--video wants a name that ends in .mp4, not {options.video}")
     _check_counts(options)
     algorithm, state, header = _load(options.source)
-    if not hasattr(algorithm, "load"):
+    if hasattr(algorithm, "evaluate"):
         raise UsageError(f"{options.source} was trained on images, and there is nothing to play; evaluate it instead")
     policy, config = algorithm.load(state, header)
     windows = sys.platform in ("win32", "darwin") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
@@ -267,7 +309,7 @@ def _known() -> dict:
     return {"algorithms": ", ".join(ALGORITHMS), "weights": ", ".join(pretrained.names()) or "none yet"}
 
 
-COMMANDS = {"train": train, "evaluate": evaluate, "play": play, "grade": grade}
+COMMANDS = {"train": train, "images": images, "evaluate": evaluate, "play": play, "grade": grade}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -180,7 +180,7 @@ def load(state: dict[str, torch.Tensor], header: dict) -> tuple[Classifier, Conf
 @functools.lru_cache(maxsize=2)
 def judge(dataset: str) -> Classifier:
     """The classifier that ships with zoolib for a data set, "mnist" or "fashion-mnist"; its file's hash is pinned."""
-    return load(*pretrained.load(f"classifier-{dataset}"))[0]
+    return load(*pretrained.load(f"classifier-{dataset}"))[0].to(memory_format=torch.channels_last)
 
 
 class Seen(NamedTuple):
@@ -191,7 +191,7 @@ class Seen(NamedTuple):
 
 
 @torch.no_grad()
-def look(network: Classifier, images: torch.Tensor, batch_size: int = 1_000) -> Seen:
+def look(network: Classifier, images: torch.Tensor, batch_size: int = 100) -> Seen:
     """What `network` sees in images [N, C, H, W] with values in [-1, 1]; its mode does not matter, nor changes."""
     training = network.training
     network.eval()

@@ -71,7 +71,8 @@ def precision_recall(real: torch.Tensor, fake: torch.Tensor, k: int = 3) -> tupl
 
 
 def _covered(points: torch.Tensor, by: torch.Tensor, k: int) -> float:
-    radius = torch.cat([torch.cdist(part, by).kthvalue(k + 1, dim=1).values for part in by.split(BLOCK)])
+    near = [torch.cdist(part, by).topk(k + 1, dim=1, largest=False).values for part in by.split(BLOCK)]
+    radius = torch.cat(near)[:, -1]
     inside = [(torch.cdist(part, by) <= radius).any(1) for part in points.split(BLOCK)]
     return torch.cat(inside).double().mean().item()
 
