@@ -129,9 +129,10 @@ def run_seed(name: str, variant: str, command: str, recipe: dict, seed: int, dig
         "ended": final["ended"],
         "curve": curve(out / "metrics.csv"),
         "evaluation": evaluation,
-    }
+    } | {name: final[name] for name in ("last_distance", "last_modes", "images_per_second") if name in final}
     done.write_text(json.dumps({"stamp": stamp, "run": run}))
-    print(f"  {variant}, seed {seed}: {evaluation['mean']:.1f} after {run['steps']:,} steps, {run['seconds']:.1f} s")
+    headline = next(evaluation[name] for name in ("mean", "distance", "modes") if name in evaluation)
+    print(f"  {variant}, seed {seed}: {headline:.1f} after {run['steps']:,} steps, {run['seconds']:.1f} s")
     return run
 
 

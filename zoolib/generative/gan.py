@@ -44,19 +44,19 @@ class Config:
     """conv (convolutions) or mlp (fully connected)."""
     loss: str = "non-saturating"
     """non-saturating, saturating, least-squares or wasserstein."""
-    steps: int = 3_000
+    steps: int = 1_600
     """Steps of the generator."""
     critic_steps: int = 1
     """Steps of the critic for each of the generator's."""
-    batch_size: int = 64
+    batch_size: int = 32
     """Samples in a step."""
     latent: int = 64
     """Numbers of noise that a sample is made of."""
     width: int = 32
     """Channels of the largest map, or units of a hidden layer."""
-    generator_learning_rate: float = 1e-3
+    generator_learning_rate: float = 2e-3
     """Adam's step size at the start; it falls to nothing."""
-    critic_learning_rate: float = 5e-4
+    critic_learning_rate: float = 1e-3
     """The same for the critic."""
     beta1: float = 0.5
     """Adam's first decay: how long a gradient is remembered."""
@@ -102,7 +102,10 @@ class Config:
 
 # What each kind of GAN is: a loss, networks, and what keeps its critic smooth.
 GANS = {
-    "gan": {"network": "mlp", "width": 256},
+    "gan": {
+        **{"network": "mlp", "width": 256, "latent": 32, "batch_size": 64, "steps": 2_500},
+        **{"generator_learning_rate": 2e-3, "critic_learning_rate": 2e-3},
+    },
     "dcgan": {},
     "lsgan": {"loss": "least-squares"},
     "wgan": {"loss": "wasserstein", "clip": 0.03, "critic_steps": 3, "beta1": 0.0},
