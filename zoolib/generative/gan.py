@@ -103,7 +103,7 @@ class Config:
 # What each kind of GAN is: a loss, networks, and what keeps its critic smooth.
 GANS = {
     "gan": {
-        **{"network": "mlp", "width": 256, "latent": 32, "batch_size": 64, "steps": 2_500},
+        **{"network": "mlp", "width": 256, "latent": 32, "batch_size": 64, "steps": 2_200},
         **{"generator_learning_rate": 2e-3, "critic_learning_rate": 2e-3},
     },
     "dcgan": {},
@@ -362,7 +362,7 @@ class State:
     def report(self, judge: Judge, run: Run, config: Config) -> None:
         """Note the figures of the best weights and, with `last_` before their names, of the last."""
         run.figures |= judge(sample(self.best_generator(), SAMPLES, seed=2)) | {"best_step": self.best["step"]}
-        last = judge(sample(self.average, SAMPLES, seed=2))
+        last = judge(sample(self.average, SAMPLES, seed=2), brief=True)
         run.figures |= {f"last_{name}": last[name] for name in ("distance", "recognised", "modes") if name in last}
         run.figures["images_per_second"] = round(run.step * config.batch_size / max(run.seconds, 1e-9))
 

@@ -58,6 +58,11 @@ class Judge:
         return self.see(self.real.test[:SAMPLES])[0]
 
     @functools.cached_property
+    def test_radii(self) -> torch.Tensor:
+        """How far each test image is from its third neighbour."""
+        return metrics.radii(self.test)
+
+    @functools.cached_property
     def training(self) -> metrics.Gaussian:
         """The normal distribution fitted to features of training images."""
         return metrics.gaussian(self.see(self.real.train[:SAMPLES])[0])
@@ -75,23 +80,23 @@ class Judge:
             return 2 - covered / len(self._modes()[0]) - good
         return metrics.frechet_distance(metrics.gaussian(self.see(samples)[0]), self.training)
 
-    def __call__(self, samples: torch.Tensor) -> dict:
-        """All figures of uint8 samples [N, C, H, W], or of points [N, 2]."""
+    def __call__(self, samples: torch.Tensor, brief: bool = False) -> dict:
+        """All figures of uint8 samples [N, C, H, W], or of points [N, 2]; brief: without those that take long."""
         if self.points:
             covered, good = metrics.point_coverage(samples, *self._modes())
             return {"modes": covered, "good": good}
         features, probabilities = self.see(samples)
         fitted, test = metrics.gaussian(features), metrics.gaussian(self.test)
-        precision, recall = metrics.precision_recall(self.test, features)
         figures = {
             "samples": len(samples),
             "features": self.features_of,
             "distance": metrics.frechet_distance(fitted, test),
             "floor": self.floor,
-            "kernel_distance": metrics.kernel_distance(self.test, features),
-            "precision": precision,
-            "recall": recall,
         }
+        if not brief:
+            precision, recall = metrics.precision_recall(self.test, features, real_radii=self.test_radii)
+            figures |= {"precision": precision, "recall": recall}
+            figures["kernel_distance"] = metrics.kernel_distance(self.test, features)
         if probabilities is not None:
             sure, label = probabilities.max(2)
             figures["recognised"] = (sure >= SURE).all(1).double().mean().item()

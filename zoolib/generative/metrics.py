@@ -61,20 +61,29 @@ def kernel_distance(a: torch.Tensor, b: torch.Tensor, blocks: int = 10, seed: in
     return total / blocks
 
 
-def precision_recall(real: torch.Tensor, fake: torch.Tensor, k: int = 3) -> tuple[float, float]:
+def radii(features: torch.Tensor, k: int = 3) -> torch.Tensor:
+    """The distance of each row of features [N, D] to its k-th nearest neighbour, itself not counted: [N]."""
+    _check(features, k + 2)
+    near = [torch.cdist(part, features).topk(k + 1, dim=1, largest=False).values for part in features.split(BLOCK)]
+    return torch.cat(near)[:, -1]
+
+
+def precision_recall(
+    real: torch.Tensor, fake: torch.Tensor, k: int = 3, real_radii: torch.Tensor | None = None
+) -> tuple[float, float]:
     """Precision, the share of fakes within a real sample's distance to its k-th neighbour, and recall, the reverse.
 
-    Kynkäänniemi et al. 2019, equations 1 and 2.  real: [N, D], fake: [M, D].
+    Kynkäänniemi et al. 2019, equations 1 and 2.  real: [N, D], fake: [M, D].  real_radii: `radii(real, k)`, where they
+    are known already.
     """
-    _check(real, k + 2), _check(fake, k + 2)
-    return _covered(fake, real, k), _covered(real, fake, k)
-
-
-def _covered(points: torch.Tensor, by: torch.Tensor, k: int) -> float:
-    near = [torch.cdist(part, by).topk(k + 1, dim=1, largest=False).values for part in by.split(BLOCK)]
-    radius = torch.cat(near)[:, -1]
-    inside = [(torch.cdist(part, by) <= radius).any(1) for part in points.split(BLOCK)]
-    return torch.cat(inside).double().mean().item()
+    real_radii = radii(real, k) if real_radii is None else real_radii
+    fake_radii = radii(fake, k)
+    among_real, among_fake = [], torch.zeros(len(real), dtype=torch.bool, device=real.device)
+    for part, radius in zip(fake.split(BLOCK), fake_radii.split(BLOCK), strict=True):
+        distance = torch.cdist(part, real)
+        among_real.append((distance <= real_radii).any(1))
+        among_fake |= (distance <= radius[:, None]).any(0)
+    return torch.cat(among_real).double().mean().item(), among_fake.double().mean().item()
 
 
 def mode_coverage(labels: torch.Tensor, modes: int) -> tuple[int, float]:
