@@ -27,8 +27,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "book" / "results"
-CURVE = re.compile("step|seconds|episode_return|validation_.*|predicted_value|realised_value|loss|cosine_.*")
+CURVE = re.compile(
+    "step|seconds|episode_return|validation_.*|predicted_value|realised_value|loss|critic_loss|cosine_.*"
+)
 POINTS = 100  # rows kept of a curve
+# of an evaluation, what goes into the header of shipped weights
+SCORES = ("mean", "low", "high", "episodes", "images", "distance", "floor", "precision", "recall", "recognised")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -164,19 +168,17 @@ def ship(name: str, recipe: dict, variants: dict) -> None:
     """Put the weights of the median seed (by score, then by steps) into the library: typical, not the luckiest."""
     from zoolib import pretrained
 
-    runs = sorted(
-        variants[recipe["ship"]["variant"]]["runs"], key=lambda run: (-run["evaluation"]["mean"], run["steps"])
-    )
+    runs = variants[recipe["ship"]["variant"]]["runs"]
+    if len(runs) > 1:
+        runs = sorted(runs, key=lambda run: (-run["evaluation"]["mean"], run["steps"]))
     run = runs[len(runs) // 2]
     digest = variants[recipe["ship"]["variant"]]["code_hash"]
     path = ROOT / "_build" / "results" / name / digest / recipe["ship"]["variant"] / f"seed-{run['seed']}"
-    score = {
-        key: run["evaluation"][key] for key in ("mean", "low", "high", "episodes", "images") if key in run["evaluation"]
-    }
+    score = {key: run["evaluation"][key] for key in SCORES if key in run["evaluation"]}
     command = f"zoolib {variants[recipe['ship']['variant']]['command']} --seed {run['seed']}"
     half = recipe["ship"].get("half", False)
     pretrained.ship(path / "weights.safetensors", recipe["ship"]["name"], half=half, score=score, command=command)
-    print(f"shipped {recipe['ship']['name']} (seed {run['seed']}, {score['mean']:.1f})")
+    print(f"shipped {recipe['ship']['name']} (seed {run['seed']})")
 
 
 def commit() -> str:

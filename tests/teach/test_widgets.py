@@ -1,5 +1,7 @@
-"""zoolib.teach.widgets.scrubber: what reaches the page (its behaviour is tried in the browser test)."""
+"""zoolib.teach.widgets: what reaches the page (how it behaves is tried in the browser test)."""
 
+import base64
+import io
 import json
 import re
 
@@ -8,7 +10,9 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
+from PIL import Image
 
 from zoolib.teach import widgets
 from zoolib.teach.plot import png
@@ -54,3 +58,24 @@ def test_two_scrubbers_on_a_page_have_their_own_ids(shown):
 def test_scrubber_says_what_is_missing(shown, frames, labels, alt, says):
     with pytest.raises(ValueError, match=says):
         widgets.scrubber(frames, labels, caption="c", alt=alt)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_latent_map_lays_its_images_out_row_by_row(shown, channels):
+    images = np.arange(9, dtype=np.uint8).reshape(3, 3, 1, 1, 1).repeat(channels, 2).repeat(4, 3).repeat(5, 4)
+    widgets.latent_map(images, caption="c", alt="from <0> to 8")
+    (page,) = shown
+    sheet = json.loads(re.search(r'json">(.*?)</script>', page)[1])
+    strip = re.search(r'<img src="([^"]+)" alt="from &lt;0&gt; to 8"', page)[1]
+    whole, diagonal = (np.array(Image.open(io.BytesIO(base64.b64decode(u.split(",")[1])))) for u in (sheet, strip))
+    assert whole.shape[:2] == (12, 15) and diagonal.shape[:2] == (4, 15)
+    assert whole[::4, ::5].reshape(9, -1)[:, 0].tolist() == list(range(9))  # row after row
+    assert diagonal[0, ::5].reshape(3, -1)[:, 0].tolist() == [0, 4, 8]
+    assert page.count('max="2"') == 2 and '<canvas width="5" height="4"' in page
+
+
+def test_a_latent_map_says_what_is_missing(shown):
+    with pytest.raises(ValueError, match=r"square map.*\[2, 3, 1, 4, 4\]"):
+        widgets.latent_map(np.zeros((2, 3, 1, 4, 4), np.uint8), caption="c", alt="a")
+    with pytest.raises(ValueError, match="alt"):
+        widgets.latent_map(np.zeros((2, 2, 1, 4, 4), np.uint8), caption="c", alt=" ")

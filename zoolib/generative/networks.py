@@ -73,22 +73,25 @@ def conv_generator(latent: int, shape: tuple[int, int, int], width: int, norm: b
 
 
 def conv_critic(shape: tuple[int, int, int], width: int, norm: bool = True) -> Critic:
-    """The generator's mirror: strided convolutions that halve the map, then one linear layer.
+    """The generator's mirror: strided convolutions that halve the map, a 3 × 3 convolution, one linear layer.
 
+    `width` channels in the first map, twice as many in the next, and so on.
     norm: batch normalisation in all layers but the first; a gradient penalty, which is one of single images, wants
     none (Gulrajani et al. 2017, section 4).
     """
     channels, *size = shape
     doublings = _doublings(shape)
-    layers: list[nn.Module] = []
-    before = channels
-    for i in range(doublings):
-        after = width * 2**i
-        layers.append(nn.Conv2d(before, after, 4, 2, 1, bias=not norm or i == 0))
-        layers += [nn.BatchNorm2d(after)] if norm and i > 0 else []
-        layers.append(nn.LeakyReLU(0.2))
-        before = after
-    return Critic(*layers, nn.Flatten(), nn.Linear(before * math.prod(side >> doublings for side in size), 1))
+
+    def rest(channels: int) -> list[nn.Module]:
+        return [*([nn.BatchNorm2d(channels)] if norm else []), nn.LeakyReLU(0.2)]
+
+    layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2)]
+    last = width
+    for _ in range(doublings - 1):
+        layers += [nn.Conv2d(last, 2 * last, 4, 2, 1, bias=not norm), *rest(2 * last)]
+        last *= 2
+    layers += [nn.Conv2d(last, last, 3, 1, 1, bias=not norm), *rest(last)]
+    return Critic(*layers, nn.Flatten(), nn.Linear(last * math.prod(side >> doublings for side in size), 1))
 
 
 def _doublings(shape: tuple[int, int, int]) -> int:
