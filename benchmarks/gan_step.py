@@ -108,7 +108,7 @@ class Digits(torch.utils.data.Dataset):
     """MNIST an image at a time, through PIL and normalised, as torchvision's data set and transforms do it."""
 
     def __init__(self):
-        self.images = data.load("mnist").train[:, 0].numpy()
+        self.images = data.load("mnist").train_images[:, 0].numpy()
 
     def __len__(self) -> int:
         return len(self.images)

@@ -108,8 +108,8 @@ def run_seed(name: str, variant: str, command: str, recipe: dict, seed: int, dig
     stamp = [command, recipe["evaluate"]]
     if done.is_file() and json.loads(done.read_text())["stamp"] == stamp:
         return json.loads(done.read_text())["run"]
-    if out.exists() and not (out / "metrics.csv").exists():
-        shutil.rmtree(out)
+    if done.is_file() or (out.exists() and not (out / "metrics.csv").exists()):
+        shutil.rmtree(out)  # another command's run, or one that never began: neither is to be taken up again
     zoolib = [sys.executable, "-m", "zoolib"]
     subprocess.run(
         [*zoolib, *shlex.split(command), "--seed", str(seed), "--out", str(out), "--resume", "--quiet"],
