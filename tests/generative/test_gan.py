@@ -15,7 +15,7 @@ from zoolib.generative import gan, judge, losses, sets
 from zoolib.pretrained import WeightsError, load_weights
 from zoolib.run import Run, RunError
 
-SMALL = {"width": 4, "latent": 8, "steps": 30, "batch_size": 8, "frames": 5, "judge_every": 10}
+SMALL = {"width": 4, "latent": 8, "steps": 30, "batch_size": 8, "frames": 5, "judge_every": 10, "judged": 200}
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,6 @@ def quickly(monkeypatch):
     cut = (mnist.train_images[:2_000], mnist.train_labels[:2_000], mnist.test_images[:500], mnist.test_labels[:500])
     monkeypatch.setattr(data, "load", lambda name, device="cpu": data.Images("mnist", mnist.classes, *cut))
     monkeypatch.setattr(gan, "SAMPLES", 300)
-    monkeypatch.setattr(gan, "CHOOSING", 200)
     monkeypatch.setattr(judge, "SAMPLES", 300)
     monkeypatch.setattr(sets, "POINTS", 1_000)
 
@@ -56,7 +55,14 @@ def test_every_kind_trains_and_is_judged(kind, dataset):
         assert 0 <= figures["modes"] <= 8 and 0 <= figures["good"] <= 1
     else:
         assert figures["distance"] > figures["floor"] > 0 and 0 <= figures["recognised"] <= 1
-        assert {"precision", "recall", "kernel_distance", "images_per_second", "last_distance"} < set(figures)
+        assert {
+            "precision",
+            "recall",
+            "kernel_distance",
+            "recognised_real",
+            "images_per_second",
+            "last_distance",
+        } < set(figures)
         assert figures["features"] == "classifier-mnist"
     if dataset == "mnist":
         assert sum(figures["shares"]) == pytest.approx(1)
@@ -188,10 +194,10 @@ from zoolib import data
 from zoolib.generative import gan, sets, judge
 from zoolib.run import Run
 torch.set_num_threads(1)
-sets.POINTS, gan.SAMPLES, gan.CHOOSING = 1000, 300, 200
+sets.POINTS, gan.SAMPLES = 1000, 300
 steps = int(sys.argv[2])
 config = gan.Config(dataset="ring", gan="wgan-gp", network="mlp", loss="wasserstein", penalty=1.0, width=16, latent=2,
-                    batch_size=32, steps=30, critic_steps=2, frames=3, judge_every=15)
+                    batch_size=32, steps=30, critic_steps=2, frames=3, judge_every=15, judged=200)
 run = Run(sys.argv[1] or None, threads=1, progress=False, resume=bool(sys.argv[1]))
 def generator_loss(fake, count=[0]):
     count[0] += 1

@@ -40,6 +40,8 @@ def test_the_judge_recognises_real_digits_and_puts_noise_far_away():
     figures = see(real.test)
     assert figures["recognised"] > 0.985 and figures["distance"] == pytest.approx(0, abs=0.01)
     assert min(figures["shares"]) > 0.08 and figures["precision"] == figures["recall"] == 1
+    assert see.of_real()["distance"] == see.floor and see.of_real()["recognised"] == figures["recognised"]
+    assert figures["recognised_real"] == figures["recognised"]  # these samples are the test images
     noise = torch.randint(0, 256, (500, 1, 28, 28), dtype=torch.uint8, generator=data.generator(0))
     assert see.distance(noise) > 100 * see.floor and see(noise)["recall"] < 0.1  # a classifier alone is sure of noise
 

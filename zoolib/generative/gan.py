@@ -29,7 +29,6 @@ from zoolib.pretrained import WeightsError, save_weights
 from zoolib.run import Run, RunError
 
 SHOWN, SHOWN_POINTS = 64, 1_000  # samples of a frame
-CHOOSING = 2_000  # samples by which the best weights are chosen
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Config:
     """conv (convolutions) or mlp (fully connected)."""
     loss: str = "non-saturating"
     """non-saturating, saturating, least-squares or wasserstein."""
-    steps: int = 1_100
+    steps: int = 900
     """Steps of the generator."""
     critic_steps: int = 1
     """Steps of the critic for each of the generator's."""
@@ -78,13 +77,16 @@ class Config:
     """Pictures of the same noise taken on the way, for the film; closer together at the start."""
     judge_every: int = 0
     """Steps between two judgements, by which the best weights are kept. 0 judges ten times in all."""
+    judged: int = 1_000
+    """Samples in such a judgement. The nearer the samples come to real ones, the more it takes to tell two apart."""
 
     def __post_init__(self):
         sets.check_name(self.dataset)
         for name, known in (("gan", GANS), ("network", ("conv", "mlp")), ("loss", LOSSES)):
             if getattr(self, name) not in known:
                 raise RunError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
-        for name, least in (("steps", 1), ("critic_steps", 1), ("batch_size", 2), ("latent", 1), ("width", 1)):
+        smallest = {"batch_size": 2, "judged": 2} | dict.fromkeys(("steps", "critic_steps", "latent", "width"), 1)
+        for name, least in smallest.items():
             if getattr(self, name) < least:
                 raise RunError(f"{name} must be at least {least}, not {getattr(self, name)}")
         for name in ("clip", "penalty", "frames", "judge_every"):
@@ -103,13 +105,13 @@ class Config:
 # What each kind of GAN is: a loss, networks, and what keeps its critic smooth.
 GANS = {
     "gan": {
-        **{"network": "mlp", "width": 256, "latent": 32, "batch_size": 64, "steps": 2_200},
+        **{"network": "mlp", "width": 256, "latent": 32, "batch_size": 64, "steps": 2_000},
         **{"generator_learning_rate": 2e-3, "critic_learning_rate": 2e-3},
     },
     "dcgan": {},
     "lsgan": {"loss": "least-squares"},
     "wgan": {"loss": "wasserstein", "clip": 0.03, "beta1": 0.0},
-    "wgan-gp": {"loss": "wasserstein", "penalty": 1.0, "beta1": 0.0, "critic_norm": False, "steps": 700},
+    "wgan-gp": {"loss": "wasserstein", "penalty": 1.0, "beta1": 0.0, "critic_norm": False, "steps": 550},
 }
 # Points want small fully connected networks.  The rates of the plain GAN are those of Metz et al. 2017, appendix B: its
 # generator outruns its critic, and collapses.  With equal rates it does not.
@@ -123,7 +125,7 @@ BUDGETS = {
     "quick": ("about a minute on two CPU threads for images of 28 by 28, seconds for points", {}),
     "full": (
         "about an hour on two CPU threads, or some minutes on a GPU",
-        {"steps": 45_000, "average": 0.9995},
+        {"steps": 45_000, "average": 0.9995, "judged": SAMPLES},
     ),
 }
 PRESET_BY = ("dataset", "gan")
@@ -229,6 +231,8 @@ class Trained:
     critic: networks.Critic
     config: Config
     run: Run
+    judge: Judge
+    """It judges more samples of the same set without looking at the real ones again."""
     frames: dict[int, torch.Tensor]
     """What the same noise became after so many steps: step -> samples [64, ...]."""
 
@@ -245,21 +249,23 @@ def train(
     penalty: Callable = gradient_penalty,
     generator: Callable = make_generator,
     critic: Callable = make_critic,
+    judge: Judge | None = None,
     run: Run | None = None,
 ) -> Trained:
     """Train a generator against a critic.
 
     critic_loss(real, fake) and generator_loss(fake) take logits [B] and give a loss per sample [B]; penalty(critic,
     real, fake, share) gives [B] too: see `losses`.  generator(config, shape) and critic(config, shape) make networks.
+    judge: of the same set, where there is one already, such as an earlier `Trained.judge`.
     """
     losses = (critic_loss or LOSSES[config.loss][0], generator_loss or LOSSES[config.loss][1])
     group = Group()
     hooks = {"critic_loss": losses[0], "generator_loss": losses[1], "penalty": penalty}
     hooks |= {"generator": generator, "critic": critic}
     run = group.run(run).begin("gan", config, tiny=config.dataset in sets.SPREAD, hooks=hooks)
-    real = sets.load(config.dataset, run.device, config.image_size)
+    real = judge.real if judge else sets.load(config.dataset, run.device, config.image_size)
     state = State(generator(config, real.shape), critic(config, real.shape), config, run.device)
-    judge = Judge(real)
+    judge = judge or Judge(real)
     with run.track(state=state):
         group.agree(run, [state.generator, state.average, state.critic], state.optimizers)
         for step in run.steps(config.steps):
@@ -270,7 +276,7 @@ def train(
             every = config.judge_every or max(1, config.steps // 10)
             if (step + 1) % every == 0 or step + 1 == config.steps:
                 with run.untimed():
-                    run.log(validation_distance=state.keep_best(step + 1, judge))
+                    run.log(validation_distance=state.keep_best(step + 1, judge, config.judged))
             group.stop_together(run)
         if run.stopped != "interrupted" and group.rank == 0:
             with run.untimed():
@@ -286,7 +292,7 @@ def train(
             }
             save_weights(Path(run.out) / f"{name}.safetensors", network.state_dict(), header)
     group.end()
-    return Trained(state.best_generator(), state.average, state.critic, config, run, state.frames)
+    return Trained(state.best_generator(), state.average, state.critic, config, run, judge, state.frames)
 
 
 def update(state: State, real: sets.Set, step: int, losses, penalty, config: Config, run: Run, group: Group) -> None:
@@ -347,9 +353,9 @@ class State:
     def keep_frame(self, step: int) -> None:
         self.frames[step] = sample(self.average, self.shown)
 
-    def keep_best(self, step: int, judge: Judge) -> float:
-        """Judge the averaged generator, and keep it if it is the best so far; returns its distance."""
-        distance = judge.distance(sample(self.average, CHOOSING, seed=1))
+    def keep_best(self, step: int, judge: Judge, n: int) -> float:
+        """Judge n samples of the averaged generator, and keep it if it is the best so far; returns its distance."""
+        distance = judge.distance(sample(self.average, n, seed=1))
         if distance < self.best["distance"]:
             weights = {name: tensor.clone() for name, tensor in self.average.state_dict().items()}
             self.best = {"step": step, "distance": distance, "weights": weights}
@@ -365,7 +371,9 @@ class State:
     def report(self, judge: Judge, run: Run, config: Config) -> None:
         """Note the figures of the best weights and, with `last_` before their names, of the last."""
         run.figures |= judge(sample(self.best_generator(), SAMPLES, seed=2)) | {"best_step": self.best["step"]}
-        last = judge(sample(self.average, SAMPLES, seed=2), brief=True)
+        last = run.figures
+        if self.best["step"] != run.step:
+            last = judge(sample(self.average, SAMPLES, seed=2), brief=True)
         run.figures |= {f"last_{name}": last[name] for name in ("distance", "recognised", "modes") if name in last}
         run.figures["images_per_second"] = round(run.step * config.batch_size / max(run.seconds, 1e-9))
 

@@ -12,8 +12,14 @@ from zoolib.generative.classifier import judge as classifier
 from zoolib.generative.classifier import look
 
 SAMPLES = 10_000  # of each kind in a final judgement
+NEIGHBOURS = 5_000  # of each kind for precision and recall, which compare every pair
 SURE = 0.9  # a sample is recognised where the classifier gives one class at least this probability
 COMPONENTS = 64
+
+
+def recognised(probabilities: torch.Tensor) -> float:
+    """The share of images whose every channel is recognised; probabilities [N, channels, classes]."""
+    return (probabilities.amax(2) >= SURE).all(1).double().mean().item()
 
 
 class Judge:
@@ -37,9 +43,11 @@ class Judge:
             self.basis = vectors[:COMPONENTS].T
         self.features_of = self.classifier or f"the {COMPONENTS} leading principal components"
 
+        self.scale = 1.0
         if not self.points:
-            self.scale = 1.0
-            self.scale = self.see(real.train[:SAMPLES])[0].square().mean().sqrt()
+            features, _ = self.see(real.train[:SAMPLES])
+            self.scale = features.square().mean().sqrt()
+            self.train = features / self.scale
 
     def see(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Features [N, D] of uint8 images and, where there is a classifier, probabilities [N, channels, classes]."""
@@ -53,24 +61,24 @@ class Judge:
         return features, torch.cat([s.probabilities for s in seen]).reshape(n, each, -1)
 
     @functools.cached_property
-    def test(self) -> torch.Tensor:
-        """Features of the test images."""
-        return self.see(self.real.test[:SAMPLES])[0]
+    def test(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What is seen in the test images."""
+        return self.see(self.real.test[:SAMPLES])
 
     @functools.cached_property
     def test_radii(self) -> torch.Tensor:
         """How far each test image is from its third neighbour."""
-        return metrics.radii(self.test)
+        return metrics.radii(self.test[0][:NEIGHBOURS])
 
     @functools.cached_property
     def training(self) -> metrics.Gaussian:
         """The normal distribution fitted to features of training images."""
-        return metrics.gaussian(self.see(self.real.train[:SAMPLES])[0])
+        return metrics.gaussian(self.train)
 
     @functools.cached_property
     def floor(self) -> float:
         """The Fréchet distance of as many training images to the test images: what a perfect generator would have."""
-        return metrics.frechet_distance(self.training, metrics.gaussian(self.test))
+        return metrics.frechet_distance(self.training, metrics.gaussian(self.test[0]))
 
     def distance(self, samples: torch.Tensor) -> float:
         """The Fréchet distance of uint8 samples to training images, by which weights are chosen; for points, the share
@@ -86,26 +94,31 @@ class Judge:
             covered, good = metrics.point_coverage(samples, *self._modes())
             return {"modes": covered, "good": good}
         features, probabilities = self.see(samples)
-        fitted, test = metrics.gaussian(features), metrics.gaussian(self.test)
-        figures = {
-            "samples": len(samples),
-            "features": self.features_of,
-            "distance": metrics.frechet_distance(fitted, test),
-            "floor": self.floor,
-        }
-        if not brief:
-            precision, recall = metrics.precision_recall(self.test, features, real_radii=self.test_radii)
-            figures |= {"precision": precision, "recall": recall}
-            figures["kernel_distance"] = metrics.kernel_distance(self.test, features)
+        figures = {"samples": len(samples), "features": self.features_of} | self._distances(features, brief)
         if probabilities is not None:
-            sure, label = probabilities.max(2)
-            figures["recognised"] = (sure >= SURE).all(1).double().mean().item()
+            label = probabilities.argmax(2)
+            figures |= {"recognised": recognised(probabilities), "recognised_real": recognised(self.test[1])}
             if self.real.name == "stacked-mnist":
                 number = (label * torch.tensor([100, 10, 1], device=label.device)).sum(1)
                 figures["modes"], figures["kl"] = metrics.mode_coverage(number, 1_000)
             else:
                 counts = torch.bincount(label.flatten(), minlength=probabilities.shape[2])
                 figures["shares"] = (counts / len(samples)).tolist()
+        return figures
+
+    def of_real(self) -> dict:
+        """The same figures of real images: training images beside the test images, and what of these is recognised."""
+        figures = self._distances(self.train, brief=False)
+        return figures | ({} if self.test[1] is None else {"recognised": recognised(self.test[1])})
+
+    def _distances(self, features: torch.Tensor, brief: bool) -> dict:
+        test = self.test[0]
+        distance = metrics.frechet_distance(metrics.gaussian(features), metrics.gaussian(test))
+        figures = {"distance": distance, "floor": self.floor}
+        if not brief:
+            near = (test[:NEIGHBOURS], features[:NEIGHBOURS])
+            figures["precision"], figures["recall"] = metrics.precision_recall(*near, real_radii=self.test_radii)
+            figures["kernel_distance"] = metrics.kernel_distance(test, features)
         return figures
 
     def _modes(self) -> tuple[torch.Tensor, float]:
