@@ -93,7 +93,7 @@ def record(name: str, recipe: dict) -> None:
         "chapter": recipe["chapter"],
         "commit": commit(),
         "date": time.strftime("%Y-%m-%d"),
-        "machine": machine(),
+        "machine": machine(recipe["variants"]),
         "variants": variants,
     }
     write_atomically(FOLDER / f"{name}.json", (json.dumps(result, separators=(",", ":")) + "\n").encode())
@@ -189,8 +189,8 @@ def commit() -> str:
     return head + ("+changes" if code else "")
 
 
-def machine() -> dict:
-    """What it ran on."""
+def machine(commands: dict[str, str]) -> dict:
+    """What it ran on, and with how many threads: the most that one of the commands names."""
     import torch
 
     cpu = platform.processor() or platform.machine()
@@ -203,7 +203,7 @@ def machine() -> dict:
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "threads": 1,
+        "threads": max(int(n) for n in re.findall(r"--threads (\d+)", " ".join(commands.values())) or [1]),
     }
 
 

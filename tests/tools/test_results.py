@@ -33,3 +33,8 @@ def test_a_script_is_run_once_and_its_rows_are_kept(tmp_path, monkeypatch):
     assert noted.read_text() == "xxx"
     kept = json.loads((tmp_path / "_build/results/name/digest/variant.json").read_text())
     assert kept == {"command": "python script.py again", "rows": [{"a": 1}]}
+
+
+def test_the_machine_names_the_threads_of_the_commands():
+    assert results.machine({"a": "train dqn", "b": "train gan --threads 2 --steps 9"})["threads"] == 2
+    assert results.machine({"a": "train dqn --steps 12"})["threads"] == 1
