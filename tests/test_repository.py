@@ -384,6 +384,14 @@ def test_notebooks_are_stored_without_outputs():
             assert not [cell["id"] for cell in cells if cell.get("outputs") or cell.get("execution_count")], path
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_a_code_cell_fits_on_a_screen():
+    for path, text in address.texts(ROOT).items():
+        if path.endswith(".ipynb"):
+            code = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+            assert not [cell["id"] for cell in code if len("".join(cell["source"]).splitlines()) > 25], path
+
+
 def test_zoolib_declares_what_it_imports_and_imports_what_it_declares():
     """A package that only comes along with another one may one day stay away."""
     imported = set()
