@@ -392,16 +392,27 @@ def test_a_code_cell_fits_on_a_screen():
             assert not [cell["id"] for cell in code if len("".join(cell["source"]).splitlines()) > 25], path
 
 
-def test_zoolib_declares_what_it_imports_and_imports_what_it_declares():
-    """A package that only comes along with another one may one day stay away."""
+def imports(source):
+    """The packages, outside Python's own, that Python `source` imports."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        found = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+        found += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+        names |= {name.partition(".")[0] for name in found}
+    return names - set(sys.stdlib_module_names) - {"zoolib"}
+
+
+def test_zoolib_and_chapters_declare_what_they_import_and_import_what_is_declared():
+    """A package that only comes along with another one, or with the tests, may one day stay away."""
     imported = set()
     for path in (ROOT / "zoolib").rglob("*.py"):
         if path.name != "nbgrader_plugin.py":  # which only the extra `teach` can import
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
-                names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
-                imported |= {name.partition(".")[0] for name in names}
-    imported -= set(sys.stdlib_module_names) | {"zoolib"}
+            imported |= imports(path.read_text(encoding="utf-8"))
+    for path in (ROOT / "book").rglob("*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        lines = [line for c in cells if c["cell_type"] == "code" for line in "".join(c["source"]).splitlines()]
+        imported |= imports("\n".join(re.sub(r"^( *)%", r"\1pass  # %", line) for line in lines))
+        imported -= set(re.findall(r"%%writefile (?:-a )?(\w+)\.py", "\n".join(lines)))  # a module of its own
     declared = {Requirement(one).name for one in PROJECT["dependencies"]}
     distributions = {"PIL": "pillow", "IPython": "ipython", "cycler": "matplotlib", "ale_py": "ale-py"}
     assert {distributions.get(name, name) for name in imported} <= declared
