@@ -65,6 +65,8 @@ def main(arguments):
             return status or hand_over(ROOT, [command, *rest])
         if command in MODULES:
             return subprocess.call([sys.executable, "-m", MODULES[command], *rest], cwd=ROOT)
+        if rest and command != "serve":
+            return fail("{} takes nothing after it, and not {!r}.".format(command, " ".join(rest)), 2)
         return {"book": book, "test": test, "serve": serve, "lab": lab}[command](ROOT, *rest)
     except KeyboardInterrupt:
         return fail("\nInterrupted. What had finished is kept; the next build goes on from there.", 130)

@@ -31,6 +31,8 @@ CURVE = re.compile(
     "step|seconds|episode_return|validation_.*|predicted_value|realised_value|loss|critic_loss|cosine_.*"
 )
 POINTS = 100  # rows kept of a curve
+# of a run's own figures, what its evaluation does not say; best and last weights are judged there by the same noise
+OWN = ("distance", "last_distance", "last_modes", "images_per_second")
 # of an evaluation, what goes into the header of shipped weights
 SCORES = ("mean", "low", "high", "episodes", "images", "distance", "floor", "precision", "recall", "recognised")
 
@@ -133,7 +135,7 @@ def run_seed(name: str, variant: str, command: str, recipe: dict, seed: int, dig
         "ended": final["ended"],
         "curve": curve(out / "metrics.csv"),
         "evaluation": evaluation,
-    } | {name: final[name] for name in ("last_distance", "last_modes", "images_per_second") if name in final}
+    } | {name: final[name] for name in OWN if name in final}
     done.write_text(json.dumps({"stamp": stamp, "run": run}))
     headline = next(evaluation[name] for name in ("mean", "distance", "modes") if name in evaluation)
     print(f"  {variant}, seed {seed}: {headline:.1f} after {run['steps']:,} steps, {run['seconds']:.1f} s")

@@ -138,6 +138,12 @@ def test_a_loss_of_the_wrong_shape_is_named(which):
         gan.train(config("wgan-gp"), **{which: lambda *args: torch.zeros((), requires_grad=True)}, run=run())
 
 
+def test_a_judge_of_another_set_is_refused():
+    see = judge.Judge(sets.load("ring"))
+    with pytest.raises(RunError, match="the judge has seen ring, and the run learns from mnist"):
+        gan.train(config(), judge=see, run=run())
+
+
 @pytest.mark.parametrize("kind, dataset", [("dcgan", "mnist"), ("wgan-gp", "mnist"), ("wgan", "ring")])
 def test_a_resumed_run_ends_with_the_same_bits(tmp_path, kind, dataset):
     c = config(kind, dataset)

@@ -501,6 +501,14 @@ def test_an_unknown_command_is_refused_in_one_line():
     assert finished.returncode == 2 and "'bok'" in finished.stderr and finished.stderr.count("\n") == 1
 
 
+def test_a_command_that_takes_nothing_says_so(monkeypatch, capsys):
+    monkeypatch.setattr(build, "prepare_environment", lambda root, extras: 0)
+    monkeypatch.setattr(build, "inside", lambda root: True)
+    monkeypatch.setattr(build.signal, "signal", lambda *handler: None)
+    assert build.main(["test", "--quick"]) == 2
+    assert capsys.readouterr().err == "test takes nothing after it, and not '--quick'.\n"
+
+
 def test_make_and_the_command_offer_the_same():
     finished = subprocess.run(["make", "help"], cwd=REPOSITORY, capture_output=True, text=True)
     assert finished.returncode == 0

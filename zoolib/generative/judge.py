@@ -47,7 +47,7 @@ class Judge:
         if not self.points:
             features, _ = self.see(real.train[:SAMPLES])
             self.scale = features.square().mean().sqrt()
-            self.train = features / self.scale
+            self.train = features / self.scale  # [N, D]
 
     def see(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Features [N, D] of uint8 images and, where there is a classifier, probabilities [N, channels, classes]."""
@@ -61,14 +61,24 @@ class Judge:
         return features, torch.cat([s.probabilities for s in seen]).reshape(n, each, -1)
 
     @functools.cached_property
-    def test(self) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """What is seen in the test images."""
+    def seen(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What is seen in the test images: see `see`."""
         return self.see(self.real.test[:SAMPLES])
+
+    @property
+    def test(self) -> torch.Tensor:
+        """Features of the test images [N, D]."""
+        return self.seen[0]
+
+    @property
+    def recognised_real(self) -> float | None:
+        """The share of test images that the classifier recognises."""
+        return None if self.seen[1] is None else recognised(self.seen[1])
 
     @functools.cached_property
     def test_radii(self) -> torch.Tensor:
         """How far each test image is from its third neighbour."""
-        return metrics.radii(self.test[0][:NEIGHBOURS])
+        return metrics.radii(self.test[:NEIGHBOURS])
 
     @functools.cached_property
     def training(self) -> metrics.Gaussian:
@@ -78,7 +88,7 @@ class Judge:
     @functools.cached_property
     def floor(self) -> float:
         """The Fréchet distance of as many training images to the test images: what a perfect generator would have."""
-        return metrics.frechet_distance(self.training, metrics.gaussian(self.test[0]))
+        return metrics.frechet_distance(self.training, metrics.gaussian(self.test))
 
     def distance(self, samples: torch.Tensor) -> float:
         """The Fréchet distance of uint8 samples to training images, by which weights are chosen; for points, the share
@@ -97,7 +107,7 @@ class Judge:
         figures = {"samples": len(samples), "features": self.features_of} | self._distances(features, brief)
         if probabilities is not None:
             label = probabilities.argmax(2)
-            figures |= {"recognised": recognised(probabilities), "recognised_real": recognised(self.test[1])}
+            figures |= {"recognised": recognised(probabilities), "recognised_real": self.recognised_real}
             if self.real.name == "stacked-mnist":
                 number = (label * torch.tensor([100, 10, 1], device=label.device)).sum(1)
                 figures["modes"], figures["kl"] = metrics.mode_coverage(number, 1_000)
@@ -109,10 +119,10 @@ class Judge:
     def of_real(self) -> dict:
         """The same figures of real images: training images beside the test images, and what of these is recognised."""
         figures = self._distances(self.train, brief=False)
-        return figures | ({} if self.test[1] is None else {"recognised": recognised(self.test[1])})
+        return figures | ({} if self.recognised_real is None else {"recognised": self.recognised_real})
 
     def _distances(self, features: torch.Tensor, brief: bool) -> dict:
-        test = self.test[0]
+        test = self.test
         distance = metrics.frechet_distance(metrics.gaussian(features), metrics.gaussian(test))
         figures = {"distance": distance, "floor": self.floor}
         if not brief:
