@@ -1,0 +1,122 @@
+"""Self-play keeps its books, a resumed run has the same bits, and the loss is the paper's."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from zoolib.games import alphazero, arena, catalogue, networks, players, selfplay
+from zoolib.games.game import GameError
+from zoolib.pretrained import WeightsError, load_weights
+from zoolib.run import Run, RunError
+
+SMALL = alphazero.Config(
+    game="tictactoe", width=16, blocks=1, iterations=12, games=16, moves=4, simulations_start=4, simulations=8
+)
+SMALL = dataclasses.replace(SMALL, batch_size=32, window_start=200, window=400, openings=2)
+
+
+def run(out=None, **options):
+    return Run(out, seed=1, progress=False, **options)
+
+
+def test_the_loss_is_the_papers_on_a_case_by_hand():
+    logits, value = torch.tensor([[0.0, 0.0]]), torch.tensor([0.5])
+    loss = alphazero.alphazero_loss(logits, value, torch.tensor([[0.25, 0.75]]), torch.tensor([1.0]))
+    assert loss.tolist() == pytest.approx([0.25 + np.log(2)])
+
+
+@pytest.mark.parametrize("game", ["tictactoe", "go5"])
+def test_positions_of_a_game_say_how_it_ended(game):
+    game = catalogue.named(game)
+    cells = game.shape[1] * game.shape[2]
+    worker = selfplay.Worker(game, 8, 8, 16, 3, (1, 0, 0), alphazero.mcts.puct)
+    alike = lambda planes: (np.zeros((len(planes), game.actions)), np.zeros(len(planes)))  # noqa: E731
+    ended = worker.play(60, alike, 8)
+    assert ended
+    for positions in ended:
+        signs = positions.outcome[positions.outcome != 0]
+        assert (signs[1:] == -signs[:-1]).all()  # players alternate, so does the view
+        assert np.allclose(positions.policy.sum(1), 1, atol=1e-5) and (np.abs(positions.value) <= 1).all()
+        legal = (positions.planes[:, 0] + positions.planes[:, 1] == 0).reshape(-1, cells)
+        assert not positions.policy[:, :cells][~legal].any()
+        if game.territory:
+            assert (np.sign(positions.score) == positions.outcome).all()
+            assert (
+                positions.score + 7 * np.where(positions.planes[:, 6, 0, 0] == 0, 1, -1) == positions.owner.sum(1)
+            ).all()
+
+
+def test_symmetries_turn_board_and_policy_alike():
+    game = catalogue.named("connect4")
+    replay = selfplay.Replay(game, 10)
+    one = selfplay.room(game, 1)
+    one.planes[0, 0, 5, 2], one.policy[0, 2] = 1, 1
+    replay.add(one)
+    drawn = replay.batch(40, 10, np.random.default_rng(0))
+    columns = drawn.planes[:, 0, 5].argmax(1)
+    assert set(columns) == {2, 4} and (columns == drawn.policy.argmax(1)).all()
+
+
+def test_it_learns_tic_tac_toe_well_enough_to_beat_chance():
+    config = dataclasses.replace(SMALL, width=32, iterations=60, games=32, simulations=16, window=2_000)
+    trained = alphazero.train(config, run=run())
+    table = trained.run.metrics
+    assert table.loss.iloc[-1] < table.loss.dropna().iloc[0] - 0.3
+    assert {"policy_entropy", "policy_information", "dead_units", "calibration", "game_length"} <= set(table)
+    agent = players.Policy(trained.game, trained.evaluate)
+    assert arena.match(trained.game, agent, players.Random(trained.game), 40, seed=1)["score"] > 0.7
+
+
+def test_a_resumed_run_ends_with_the_same_bits(tmp_path):
+    whole = alphazero.train(SMALL, run=run(tmp_path / "whole"))
+    half = run(tmp_path / "half", checkpoint_seconds=0)
+
+    def stop(iteration, network):
+        if iteration == 5:
+            half.stop("interrupted")
+
+    alphazero.train(SMALL, run=half, watch=stop)
+    resumed = alphazero.train(SMALL, run=run(tmp_path / "half", resume=True))
+    for a, b in zip(whole.network.state_dict().values(), resumed.network.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    state, header = load_weights(tmp_path / "half" / "weights.safetensors")
+    network, game, config = alphazero.load(state, header)
+    assert config == SMALL and game.name == "tictactoe"
+    with pytest.raises(WeightsError, match="do not fit"):
+        alphazero.load(state, header | {"config": header["config"] | {"game": "connect4"}})
+
+
+def test_a_loss_of_the_wrong_shape_is_named():
+    with pytest.raises(RunError, match=r"one number for each of the 32 positions, \[32\]; it has \[\]"):
+        alphazero.train(SMALL, loss=lambda *a: alphazero.alphazero_loss(*a).mean(), run=run())
+
+
+def test_heads_for_area_learn_whose_the_board_is():
+    config = dataclasses.replace(SMALL, game="go5", network="tower", width=8, iterations=30, full_search=0.5)
+    trained = alphazero.train(config, run=run())
+    output = trained.network(torch.zeros(2, *trained.game.shape))
+    assert output.ownership.shape == (2, 5, 5) and output.score.shape == (2,)
+
+
+def test_dead_units_are_counted():
+    network = networks.Tower((2, 3, 3), 9, 4, 1)
+    planes = torch.rand(16, 2, 3, 3)
+    before = networks.dead_units(network.eval(), planes)
+    with torch.no_grad():
+        network.first[1].weight.zero_()
+        network.first[1].bias.fill_(-1)
+    assert networks.dead_units(network, planes) >= before + 0.1
+
+
+def test_a_wrong_setting_is_named():
+    for changes, words in (
+        ({"network": "transformer"}, "lines, mlp, tower"),
+        ({"games": 1}, "games must be at least 2"),
+    ):
+        with pytest.raises(RunError, match=words):
+            dataclasses.replace(SMALL, **changes)
+    for name, words in (("conect4", "did you mean connect4"), ("go8", "odd size"), ("chess", "there are")):
+        with pytest.raises(GameError, match=words):
+            catalogue.named(name)

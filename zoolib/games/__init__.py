@@ -1,0 +1,1 @@
+"""Games: rules on plain arrays, tree search, and networks that teach themselves to play."""

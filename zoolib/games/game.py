@@ -1,0 +1,152 @@
+"""What a game is here: seven functions on plain arrays.  A game of your own is one call of `Game` (chapter games/05).
+
+A state is a flat int64 array, whatever a game keeps in it.  The functions change arrays in place, so that numba can
+compile them and a search can play hundreds of thousands of moves a second; where numba cannot, they run as they are.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+
+class GameError(ValueError):
+    """A move or a game that cannot be; the message names it in one sentence."""
+
+
+class Rules(NamedTuple):
+    """The functions of a game, compiled or not."""
+
+    init: Callable
+    """init(state): the opening position, into a state of zeros."""
+    step: Callable
+    """step(state, action): play a legal action, in place."""
+    legal: Callable
+    """legal(state, mask): which actions may be played, into bool [actions]; all False where the game is over."""
+    outcome: Callable
+    """outcome(state) -> (over, value): whether the game is over, and its worth to the player to
+    move, in [-1, 1]."""
+    to_play: Callable
+    """to_play(state) -> 0 or 1: whose turn it is; 0 began."""
+    encode: Callable
+    """encode(state, planes): the state as the player to move sees it, into zeros, float32 [C, H, W]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Game:
+    """A game for two with full information: its sizes, its rules, and how it is shown."""
+
+    name: str
+    actions: int
+    """How many actions there are, legal or not."""
+    shape: tuple[int, int, int]
+    """[C, H, W] of what `encode` fills."""
+    state_size: int
+    """Numbers in a state."""
+    rules: Rules
+    """As written, in Python."""
+    render: Callable[[np.ndarray], str]
+    """render(state): the position as text."""
+    symmetries: tuple[np.ndarray, np.ndarray] | None = None
+    """Positions that are the same: after symmetry s, place i of each plane holds what was in place cells[s, i], and
+    action a has the probability that was actions[s, a]'s; int64 [S, H·W] and [S, actions].  None: only itself."""
+    move_name: Callable[[int], str] = str
+    """What an action is called by people."""
+    territory: Callable | None = None
+    """territory(state, owner) -> margin: at the end of a game of area, whose each cell is (1 the one who began, 2 the
+    other, 0 neither), into int64 [H·W], and by how many the one who began is ahead, komi taken off."""
+    longest: int = 512
+    """No game takes more moves."""
+    options: dict = field(default_factory=dict)
+    """What this game was made with, such as its board size."""
+
+    @functools.cached_property
+    def compiled(self) -> Rules | None:
+        """The rules compiled by numba, or None where it cannot; `why_not` says why."""
+        try:
+            made = Rules(*(numba.njit(f, nogil=True) if not hasattr(f, "py_func") else f for f in self.rules))
+            state, mask = np.zeros(self.state_size, np.int64), np.zeros(self.actions, np.bool_)
+            made.init(state)
+            made.legal(state, mask)
+            made.encode(state.copy(), np.zeros(self.shape, np.float32))
+            made.outcome(state)
+            made.to_play(state)
+            made.step(state.copy(), int(mask.argmax()))
+        except (numba.core.errors.NumbaError, numba.core.errors.UnsupportedBytecodeError) as error:
+            object.__setattr__(self, "why_not", str(error).strip().splitlines()[-1])
+            return None
+        return made
+
+    @functools.cached_property
+    def fast(self) -> Rules:
+        """The compiled rules, or the rules as written."""
+        return self.compiled or self.rules
+
+    def init(self) -> np.ndarray:
+        """The opening position, int64 [state_size]."""
+        state = np.zeros(self.state_size, np.int64)
+        self.fast.init(state)
+        return state
+
+    def play(self, state: np.ndarray, *actions: int) -> np.ndarray:
+        """The state after `actions`; the one given stays as it is.  Raises GameError for an illegal one."""
+        state = state.copy()
+        for action in actions:
+            if not 0 <= action < self.actions or not self.legal(state)[action]:
+                name = self.move_name(action) if 0 <= action < self.actions else action
+                raise GameError(f"{name} is not legal here; legal: {self.names(self.legal(state))}")
+            self.fast.step(state, action)
+        return state
+
+    def names(self, mask: np.ndarray) -> str:
+        """Names of the actions in a mask, in one line."""
+        return " ".join(self.move_name(int(a)) for a in np.flatnonzero(mask)) or "none, the game is over"
+
+    def legal(self, state: np.ndarray) -> np.ndarray:
+        """Which actions may be played, bool [actions]."""
+        mask = np.zeros(self.actions, np.bool_)
+        self.fast.legal(state, mask)
+        return mask
+
+    def outcome(self, state: np.ndarray) -> tuple[bool, float]:
+        """Whether the game is over, and its value to the player to move."""
+        over, value = self.fast.outcome(state)
+        return bool(over), float(value)
+
+    def to_play(self, state: np.ndarray) -> int:
+        """Whose turn it is: 0, who began, or 1."""
+        return int(self.fast.to_play(state))
+
+    def encode(self, state: np.ndarray) -> np.ndarray:
+        """The planes, float32 [C, H, W]."""
+        planes = np.zeros(self.shape, np.float32)
+        self.fast.encode(state, planes)
+        return planes
+
+
+def mirror(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Symmetries of a board with gravity: left and right, where an action is a column."""
+    cells = np.arange(height * width).reshape(height, width)
+    columns = np.arange(width)
+    return np.stack([cells.ravel(), cells[:, ::-1].ravel()]), np.stack([columns, columns[::-1]])
+
+
+def eightfold(side: int, others: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The eight symmetries of a square board, where an action is a cell or one of `others`, such as a pass."""
+    board = np.arange(side * side).reshape(side, side)
+    turned = [np.rot90(b, k).ravel() for b in (board, board.T) for k in range(4)]
+    cells = np.stack(turned)
+    fixed = np.tile(np.arange(side * side, side * side + others), (8, 1))
+    return cells, np.concatenate([cells, fixed], 1)
+
+
+def grid(cells: np.ndarray, marks: str, columns: str, rows: list[str]) -> str:
+    """A board [H, W] as text, a mark for each number, with names of rows and columns."""
+    wide = max(map(len, rows))
+    lines = [f"{name:>{wide}} " + " ".join(marks[cell] for cell in row) for name, row in zip(rows, cells, strict=True)]
+    return "\n".join([*lines, " " * (wide + 1) + " ".join(columns)])
