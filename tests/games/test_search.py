@@ -128,7 +128,8 @@ def test_rollouts_are_random_games_from_their_seeds(game):
     other.run(50, seeds[2:3].copy())
     visits = one.visits()
     assert (visits[0] == visits[3]).all() and (visits[2] == other.visits()[0]).all()
-    assert not (visits[0] == visits[1]).all() and (visits.sum(1) == 50).all()
+    total = one.trees.total[:, 0]
+    assert (total[0] == total[3]).all() and not (total[0] == total[1]).all() and (visits.sum(1) == 50).all()
 
 
 def test_a_win_in_one_is_found():
