@@ -55,10 +55,10 @@ def test_the_time_line_shows_what_had_to_wait_for_what(method, first, tmp_path):
     """Every batch goes up before it is worked on above; what came down is used after it has left the stage above."""
     config = Config(**SMALL, method=method, splits=1, workers=2)
     result = training.train(config, run=Run(tmp_path / "d", seed=3, progress=False, threads=1))
-    lower, upper = (
-        {(what, step): (start, end) for what, step, start, end in events if what != "wait"}
-        for events in result.timeline
-    )
+    below, above = result.timeline
+    lower = {(what, step): (start, end) for what, step, start, end in below if what != "wait"}
+    # The gradient leaves with the first "backward" of a step; with backprop the update of the weights is another.
+    upper = {(what, step): (start, end) for what, step, start, end in reversed(above) if what != "wait"}
     kinds = {what for what, _ in lower}
     assert kinds == {"forward", "backward"} | ({"correct"} if method == "cdni" else set())
     assert {step for _, step in upper} <= set(range(11)) and len(upper) >= 20
