@@ -1,4 +1,7 @@
-"""The command line: train, images, evaluate, play, grade.  A part of zoolib is imported only when it is asked for."""
+"""The command line: train, images, evaluate, play, match, gtp, grade.
+
+A part of zoolib is imported only when it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +27,17 @@ ALGORITHMS = {
     "classifier": "zoolib.generative.classifier",
     "gan": "zoolib.generative.gan",
     "made": "zoolib.generative.made",
+    "alphazero": "zoolib.games.alphazero",
 }
 
 USAGE = """usage: zoolib COMMAND ...
 
   zoolib train ALGORITHM   train; ALGORITHM is one of: {algorithms}
   zoolib images            train a GAN on a set of images, and keep samples, a film and figures beside its weights
-  zoolib evaluate SOURCE   what it is worth: mean return over held-out episodes, accuracy, nats, or distances
-  zoolib play SOURCE       watch it play, in a window or as a video
+  zoolib evaluate SOURCE   what it is worth: mean return over held-out episodes, accuracy, nats, distances or mistakes
+  zoolib play SOURCE       watch it play, in a window or as a video; at a board game (connect4), play against it
+  zoolib match A B         two players of a board game against each other
+  zoolib gtp GAME          a Go engine for Sabaki, GoGui and other programs that speak GTP
   zoolib grade NOTEBOOK... grade student copies of chapters
 
 SOURCE is a run folder or the name of weights that ship with zoolib: {weights}.
@@ -232,6 +238,10 @@ class PlayOptions:
 
 
 def play(args: list[str]) -> int:
+    if args and _is_board_game(args[0]):
+        from zoolib.games import terminal
+
+        return terminal.play(_parse_source(terminal.PlayOptions, args, "zoolib play"))
     options = _parse_source(PlayOptions, args, "zoolib play")
     if options.video is not None and options.video.suffix != ".mp4":
         raise UsageError(f"--video wants a name that ends in .mp4, not {options.video}")
@@ -251,6 +261,38 @@ def play(args: list[str]) -> int:
     if options.video is not None:
         print(f"recorded {options.video}")
     return 0
+
+
+def _is_board_game(source: str) -> bool:
+    """Whether a source is a game of zoolib.games, or plays one."""
+    if Path(source).is_dir():
+        try:
+            return json.loads((Path(source) / "config.json").read_text())["algorithm"] == "alphazero"
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+    from zoolib import pretrained
+
+    if source in pretrained.names():
+        return source.startswith("alphazero-")
+    from zoolib.games import catalogue
+
+    return catalogue.is_game(source)
+
+
+def match(args: list[str]) -> int:
+    from zoolib.games import terminal
+
+    if set(args) & {"-h", "--help"}:
+        parse(terminal.MatchOptions("", ""), ["--help"], "zoolib match")
+    if len(args) < 2 or args[0].startswith("-") or args[1].startswith("-"):
+        raise UsageError(f"zoolib match wants two players first, each of them {terminal.SIDES}")
+    return terminal.match(parse(terminal.MatchOptions(tyro.MISSING, tyro.MISSING), args, "zoolib match"))
+
+
+def gtp(args: list[str]) -> int:
+    from zoolib.games import terminal
+
+    return terminal.gtp(_parse_source(terminal.GtpOptions, args, "zoolib gtp"))
 
 
 def grade(args: list[str]) -> int:
@@ -309,7 +351,7 @@ def _known() -> dict:
     return {"algorithms": ", ".join(ALGORITHMS), "weights": ", ".join(pretrained.names()) or "none yet"}
 
 
-COMMANDS = {"train": train, "images": images, "evaluate": evaluate, "play": play, "grade": grade}
+COMMANDS = {f.__name__: f for f in (train, images, evaluate, play, match, gtp, grade)}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -330,12 +372,13 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     except Exception as error:
         from zoolib.data import DataError
+        from zoolib.games.game import GameError
         from zoolib.pretrained import WeightsError
         from zoolib.run import NonFiniteLoss, RunError
 
         if isinstance(error, OSError) and error.filename:  # a folder that cannot be written, say
             error = UsageError(f"{error.filename}: {error.strerror}")
-        if not isinstance(error, (UsageError, RunError, WeightsError, DataError)):
+        if not isinstance(error, (UsageError, RunError, WeightsError, DataError, GameError)):
             raise error
         print(f"zoolib: {error}", file=sys.stderr)
         return 1 if isinstance(error, NonFiniteLoss) else 2

@@ -1,6 +1,9 @@
 """Self-play keeps its books, a resumed run has the same bits, and the loss is the paper's."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -120,3 +123,33 @@ def test_a_wrong_setting_is_named():
     for name, words in (("conect4", "did you mean connect4"), ("go8", "odd size"), ("chess", "there are")):
         with pytest.raises(GameError, match=words):
             catalogue.named(name)
+
+
+SCRIPT = """
+import dataclasses, sys, torch
+from tests.games.test_alphazero import SMALL
+from zoolib.games import alphazero
+from zoolib.run import Run
+config = dataclasses.replace(SMALL, iterations=20)
+trained = alphazero.train(config, run=Run(sys.argv[1] or None, seed=1, threads=1, progress=False))
+torch.save({**trained.network.state_dict(), "games": torch.tensor(trained.run.figures["games"])}, sys.argv[2])
+"""
+
+
+def test_two_processes_play_apart_and_learn_together(tmp_path):
+    """As torchrun starts them: other games, the same weights."""
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(31_600 + os.getpid() % 2_000), "WORLD_SIZE": "2"}
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, str(tmp_path / "run") if rank == 0 else "", str(tmp_path / f"{rank}.pt")],
+            env=os.environ | place | {"RANK": str(rank)},
+        )
+        for rank in range(2)
+    ]
+    assert [child.wait(180) for child in children] == [0, 0]
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
+    games = first.pop("games"), second.pop("games")
+    assert min(games) > 10 and all(torch.equal(first[name], second[name]) for name in first)
+    assert (tmp_path / "run" / "weights.safetensors").is_file()
+    fresh = alphazero.make_network(SMALL, catalogue.named("tictactoe")).state_dict()
+    assert not torch.equal(first["policy.weight"], fresh["policy.weight"])

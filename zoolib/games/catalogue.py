@@ -26,5 +26,5 @@ def named(name: str) -> Game:
 
 
 def is_game(name: str) -> bool:
-    """Whether `named` knows it, or a game whose size is wrong."""
-    return name in ("tictactoe", "connect4") or re.fullmatch(r"(gomoku|go)\d{1,3}", name) is not None
+    """Whether somebody who says this means a game: one that `named` knows, or is close to one."""
+    return re.fullmatch(r"(gomoku|go)\d{1,3}", name) is not None or bool(difflib.get_close_matches(name, NAMES, n=1))

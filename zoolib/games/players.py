@@ -1,4 +1,5 @@
-"""Who can play: a network with a search or without, Monte Carlo tree search by rollouts, chance, another program.
+"""Who can play: a network with a search or without, Monte Carlo tree search by rollouts, minimax, an exact solver,
+chance, another program.
 
 A player is asked for moves in many games at once; the same seeds give the same moves, whatever other games stand beside
 them.
@@ -12,10 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from zoolib.games import mcts, search
+from zoolib.games import mcts, minimax, search, solver
 from zoolib.games.game import Game, GameError
 
 MEMORY = 256 * 2**20  # bytes of trees that are searched side by side
+
+Analysis = list[tuple[int, int, float, float, list[int]]]
+"""Moves, best first: action, visits, value in [-1, 1] to the player to move, the policy's prior, and the line of play
+that begins with it."""
 
 
 class Player:
@@ -29,6 +34,10 @@ class Player:
         states: int64 [n, S]; seeds: a random number for each, uint64 [n]; past: the actions that led to them.
         """
         raise NotImplementedError
+
+    def analysis(self) -> Analysis:
+        """What the search of the latest move has seen, in the first of its games; nothing where there is no search."""
+        return []
 
     def close(self) -> None:
         """Let go of what the player holds, such as another program."""
@@ -79,6 +88,66 @@ class Searcher(Player):
             return trees.visits().argmax(1)[:n]
         trees.run(self.simulations, self.evaluate, np.zeros((full, self.game.actions)))
         return trees.best()[:n]
+
+    def analysis(self) -> Analysis:
+        if self._search is None:
+            return []
+        t = self._search.trees
+        visits = self._search.visits()[0]
+
+        def line(action: int) -> list[int]:
+            """What the search expects from an action on: the most visited moves."""
+            actions, node = [action], t.child[0, 0, action]
+            while node >= 0 and t.visits[0, node].any():
+                actions.append(int(t.visits[0, node].argmax()))
+                node = t.child[0, node, actions[-1]]
+            return actions
+
+        seen = [int(a) for a in np.argsort(-visits, kind="stable") if visits[a]]
+        return [
+            (a, int(visits[a]), float(t.total[0, 0, a] / t.visits[0, 0, a]), float(t.prior[0, 0, a]), line(a))
+            for a in seen
+        ]
+
+
+class Minimax(Player):
+    """Alpha-beta to a depth in plies; in games of lines it counts at the leaves how far lines have come."""
+
+    def __init__(self, game: Game, depth: int):
+        if depth < 1:
+            raise GameError(f"minimax looks at least 1 ply ahead, not {depth}")
+        self.game, self.depth, self.name = game, depth, f"minimax:{depth}"
+        lines = "connect" in game.options and game.compiled is not None
+        cells = game.shape[1] * game.shape[2]
+        self.score = minimax.gomoku_threats(game) if lines else None
+        self.order = minimax.gomoku_moves(game) if lines and game.actions == cells > 9 else None
+
+    def choose(self, states: np.ndarray, seeds: np.ndarray, past: list[list[int]]) -> np.ndarray:
+        return np.array([minimax.minimax(self.game, s, self.depth, self.score, self.order)[1] for s in states])
+
+
+class Solver(Player):
+    """Perfect play of Connect Four: any move, by the seed, that keeps what the position is worth.
+
+    Before ply `first`, where solving takes minutes, it plays what 10,000 rollouts find.
+    """
+
+    name = "solver"
+
+    def __init__(self, game: Game, first: int = 8):
+        if game.name != "connect4":
+            raise GameError(f"the solver knows connect4, not {game.name}")
+        self.solver, self.first, self.before = solver.Connect4Solver(), first, Searcher(game, 10_000)
+
+    def choose(self, states: np.ndarray, seeds: np.ndarray, past: list[list[int]]) -> np.ndarray:
+        chosen = np.empty(len(states), np.int64)
+        early = states[:, solver.CELLS] < self.first
+        if early.any():
+            chosen[early] = self.before.choose(states[early], seeds[early], past)
+        for i in np.flatnonzero(~early):
+            best = np.flatnonzero(self.solver.best(states[i]))
+            chosen[i] = best[int(seeds[i]) % len(best)]
+        return chosen
 
 
 class Policy(Player):

@@ -1,0 +1,168 @@
+"""The commands that play: what they print, what they refuse, and in which words."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+
+from tests.games.test_alphazero import SMALL, run
+from zoolib.cli import main
+from zoolib.games import alphazero, catalogue, players, solver, strength, terminal
+from zoolib.games.game import GameError
+
+
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory):
+    """A folder with a network that has hardly learned."""
+    folder = tmp_path_factory.mktemp("runs") / "t"
+    alphazero.train(SMALL, run=run(folder))
+    return str(folder)
+
+
+def played(words, **options):
+    """What `zoolib play` says to somebody who types these words."""
+    said, typed = [], iter(words)
+
+    def read(prompt):
+        try:
+            return next(typed)
+        except StopIteration:
+            raise EOFError from None
+
+    assert terminal.play(terminal.PlayOptions(**options), read, said.append) == 0
+    return "\n".join(said)
+
+
+def test_a_match_of_two_sides_adds_up(agent, capsys):
+    assert main(["match", agent, "random", "--games", "20", "--seed", "5", "--simulations", "8", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["wins"] + result["draws"] + result["losses"] == 20 - result["duplicates"]
+    assert result["score"] == (result["wins"] + result["draws"] / 2) / (20 - result["duplicates"])
+    assert result["low"] <= result["score"] <= result["high"] and len(result["games"]) == 20
+    assert main(["match", "mcts:50", "random", "--game", "tictactoe", "--games", "20"]) == 0
+    assert "mcts:50 against random: " in capsys.readouterr().out
+
+
+def test_the_same_seed_plays_the_same_match(capsys):
+    results = []
+    for seed in ("1", "1", "2"):
+        main(["match", "mcts:20", "minimax:2", "--game", "connect4", "--games", "4", "--seed", seed, "--json"])
+        results.append(json.loads(capsys.readouterr().out)["games"])
+    assert results[0] == results[1] != results[2]
+
+
+@pytest.mark.parametrize(
+    "args, sentence",
+    [
+        (["match", "mcts:0", "random", "--game", "connect4"], "mcts wants a whole number of at least 1, such as mcts"),
+        (["match", "minimax:x", "random", "--game", "connect4"], "minimax wants a whole number"),
+        (["match", "mtcs:10", "random", "--game", "connect4"], "no player is called 'mtcs:10'; there are: a run"),
+        (["match", "random", "random", "--game", "conect4"], "did you mean connect4?"),
+        (["match", "random", "random"], "random plays any game: say which, with --game"),
+        (["match", "random", "solver", "--game", "tictactoe"], "the solver knows connect4, not tictactoe"),
+        (["match", "random", "random", "--game", "connect4", "--games", "3"], "even number of games"),
+        (["match", "random", "random", "--game", "connect4", "--games", "0"], "even number of games"),
+        (["match", "dqn-cartpole", "random"], "dqn-cartpole was trained by dqn, which plays no board game"),
+        (["match", "random"], "zoolib match wants two players first"),
+        (["match", "random", "gtp:nosuchprogram", "--game", "go9"], "nosuchprogram cannot be started"),
+        (["match", "random", "gtp:cat", "--game", "connect4"], "GTP is a protocol for Go, not for connect4"),
+        (["play", "conect4"], "no game is called 'conect4'; did you mean connect4?"),
+        (["play", "go8"], "odd size"),
+        (["play", "connect4", "--opponent", "mtcs:3"], "no player is called 'mtcs:3'"),
+        (["gtp", "connect4"], "GTP is a protocol for Go, not for connect4"),
+        (["gtp", "go5", "--komi", "6.3"], "komi must be a multiple of a half"),
+        (["gtp"], "zoolib gtp wants"),
+        (["train", "alphazero", "--game", "chess"], "no game is called 'chess'"),
+        (["train", "alphazero", "--budget", "huge"], "no budget is called 'huge'"),
+        (["train", "alphazero", "--simulations", "0"], "simulations must be at least 2, not 0"),
+    ],
+)
+def test_a_mistake_gets_one_sentence(args, sentence, capsys):
+    assert main(args) == 2
+    said = capsys.readouterr().err
+    assert sentence in said and said.startswith("zoolib: ") and said.count("\n") == 1
+
+
+def test_weights_of_one_game_do_not_play_another(agent, capsys):
+    assert main(["match", agent, "random", "--game", "connect4"]) == 2
+    assert "plays tictactoe, not connect4" in capsys.readouterr().err
+
+
+def test_a_person_wins_against_chance_and_sees_what_is_illegal():
+    said = played(["", "z9", "undo", "1", "1", "1", "1"], source="connect4", opponent="random", seed=3)
+    assert "'z9' is not a move here; legal: 1 2 3 4 5 6 7" in said and "There are no two moves" in said
+    assert said.endswith("You have won.")
+
+
+def test_undo_takes_back_ones_own_move_and_the_answer():
+    once = played(["4", "undo", "quit"], source="connect4", opponent="mcts:20")
+    boards = [text.strip("\n") for text in once.split("\n\n") if "1 2 3 4 5 6 7" in text]
+    assert boards[0] == boards[-1] != boards[1]
+
+
+def test_the_agent_shows_what_it_looked_at(agent):
+    said = played(["quit"], source=agent, second=True, simulations=16)
+    assert "% of visits, value " in said and "against " + agent in said
+
+
+def test_an_analysis_is_of_the_visits_that_were_made():
+    game = catalogue.named("tictactoe")
+    player = players.Searcher(game, 60)
+    assert player.analysis() == []
+    action = player.choose(game.init()[None], np.array([7], np.uint64), [[]])[0]
+    seen = player.analysis()
+    assert sum(n for _, n, *_ in seen) == 60 and seen[0][0] == action
+    assert all(line[0] == a and -1 <= v <= 1 and len(set(line)) == len(line) for a, _, v, _, line in seen)
+
+
+def test_an_engine_answers_over_standard_input(agent):
+    said = io.StringIO()
+    options = terminal.GtpOptions("go5", opponent="mcts:20")
+    lines = "boardsize 5\ngenmove b\nboardsize 7\nkomi 5.5\ngenmove white\nfinal_score\nquit\nname\n"
+    assert terminal.gtp(options, io.StringIO(lines), said) == 0
+    answers = said.getvalue().split("\n\n")
+    assert all(answer.startswith("=") for answer in answers[:-1]) and len(answers) == 8
+
+
+def test_the_solver_never_gives_away_what_it_has():
+    game = catalogue.named("connect4")
+    states, values, phases = strength.solved()
+    late = np.flatnonzero(phases != "opening")[::40]
+    assert not strength.mistakes(players.Solver(game), states[late], values[late]).any()
+    chance = strength.mistakes(players.Random(game))
+    assert 0.3 < chance.mean() < 0.7
+    rates = strength.mistake_rates(players.Searcher(game, 200))
+    assert all(rates[phase]["mean"] < chance[phases == phase].mean() for phase in solver.PHASES)
+    assert all(rates[phase]["positions"] >= 1_000 for phase in solver.PHASES)
+
+
+def test_the_solved_positions_are_solved_right():
+    """Late ones are solved again here; those of the opening took the most of a quarter of an hour."""
+    states, values, phases = strength.solved()
+    judge = solver.Connect4Solver()
+    for i in np.flatnonzero(phases != "opening")[::25]:
+        again = np.nan_to_num(judge.values(states[i]), nan=solver.ILLEGAL)
+        assert (again == values[i]).all() and solver.counts(values[i].astype(float))
+
+
+def test_optimality_tells_perfect_play_from_chance():
+    game = catalogue.named("tictactoe")
+    right = strength.optimality(players.Minimax(game, 9), game)
+    assert len(right) == 4_520 and right.all()
+    assert 0.3 < strength.optimality(players.Random(game), game).mean() < 0.9
+
+
+def test_evaluate_says_what_a_network_is_worth(agent, capsys):
+    assert main(["evaluate", agent]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("tictactoe, 32 simulations a move: optimal in ") and "of 4,520 positions" in said
+
+
+def test_minimax_sees_the_four_that_threatens():
+    game = catalogue.named("gomoku9")
+    state = game.play(game.init(), 40, 0, 41, 8, 42, 72, 43)  # a row of four, both ends open
+    answer = players.Minimax(game, 2).choose(state[None], np.zeros(1, np.uint64), [[]])[0]
+    assert answer in (39, 44)
+    with pytest.raises(GameError, match="at least 1 ply"):
+        players.Minimax(game, 0)
