@@ -109,6 +109,7 @@ def page(notebook: nbformat.NotebookNode, name: str) -> tuple[nbformat.NotebookN
             html = output.get("data", {}).get("text/html")
             if html:
                 output.data["text/html"] = extract_media(html, to_media, media)
+                output.data.pop(WIDGET_VIEW, None)  # HTML beside a widget is its still, for a page without Python
     prune_widgets(notebook)
     return notebook, media
 

@@ -94,6 +94,9 @@ def test_only_widgets_that_are_shown_keep_their_state():
     view = nbformat.v4.new_output("display_data", data={assemble.WIDGET_VIEW: {"model_id": "box"}})
     assert set(with_state(view).metadata.widgets[assemble.WIDGET_STATE].state) == {"box", "slider"}
     assert "widgets" not in with_state().metadata
+    both = nbformat.v4.new_output("display_data", data={assemble.WIDGET_VIEW: {"model_id": "box"}, "text/html": "<p>"})
+    page = with_state(both)  # HTML beside a widget is its still: nothing of the widget is left
+    assert list(page.cells[0].outputs[0].data) == ["text/html"] and "widgets" not in page.metadata
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def mistakes(player: Player, states=None, values=None) -> np.ndarray:
 
 def mistake_rates(player: Player) -> dict[str, dict]:
     """For each phase of Connect Four the share of solved positions in which the player errs: mean, low, high (a 95 %
-    bootstrap interval) and positions.  A random legal move errs in about half of them."""
+    bootstrap interval) and positions.  A random legal move errs in more than half of them."""
     wrong, phases = mistakes(player), solved()[2]
     rates = {}
     for phase in solver.PHASES:
