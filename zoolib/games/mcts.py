@@ -28,7 +28,8 @@ def puct(q: float, prior: float, visits: int, total: int) -> float:
 
 
 def ucb(q: float, prior: float, visits: int, total: int) -> float:
-    """UCB1, Auer et al. 2002, for values in [-1, 1]: every move once, then those that could still be the best."""
+    """UCB1's rule, Auer et al. 2002: every move once, then those that could still be the best.  (For values in [-1, 1]
+    its theorem wants twice the bonus.)"""
     return q + math.sqrt(2 * math.log(total) / visits) if visits else math.inf
 
 
