@@ -282,9 +282,8 @@ def _is_board_game(source: str) -> bool:
 def match(args: list[str]) -> int:
     from zoolib.games import terminal
 
-    if set(args) & {"-h", "--help"}:
-        parse(terminal.MatchOptions("", ""), ["--help"], "zoolib match")
-    if len(args) < 2 or args[0].startswith("-") or args[1].startswith("-"):
+    asks = set(args) & {"-h", "--help"}
+    if not asks and (len(args) < 2 or args[0].startswith("-") or args[1].startswith("-")):
         raise UsageError(f"zoolib match wants two players first, each of them {terminal.SIDES}")
     return terminal.match(parse(terminal.MatchOptions(tyro.MISSING, tyro.MISSING), args, "zoolib match"))
 
@@ -370,6 +369,9 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever reads has read enough, as `head` does
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        return 0
     except Exception as error:
         from zoolib.data import DataError
         from zoolib.games.game import GameError

@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -166,3 +168,17 @@ def test_minimax_sees_the_four_that_threatens():
     assert answer in (39, 44)
     with pytest.raises(GameError, match="at least 1 ply"):
         players.Minimax(game, 0)
+
+
+@pytest.mark.parametrize("command", ["match", "gtp", "play connect4"])
+def test_help_names_the_options(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([*command.split(), "--help"])
+    assert end.value.code == 0 and "--simulations" in capsys.readouterr().out
+
+
+def test_a_reader_who_has_read_enough_is_no_failure():
+    script = "import sys; from zoolib.cli import main; sys.exit(main(['match', '--help']))"
+    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child.stdout.close()
+    assert child.stderr.read() == b"" and child.wait(60) == 0
