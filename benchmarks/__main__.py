@@ -6,7 +6,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-NAMES = ("run_overhead", "sum_tree", "dqn_cartpole", "a2c_cartpole", "ddpg_pendulum", "dni_speed", "gan_step")
+NAMES = (
+    *("run_overhead", "sum_tree", "dqn_cartpole", "a2c_cartpole", "ddpg_pendulum"),
+    *("dni_speed", "gan_step", "search"),
+)
 
 
 def main(names: list[str]) -> int:
