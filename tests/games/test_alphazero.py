@@ -153,3 +153,27 @@ def test_two_processes_play_apart_and_learn_together(tmp_path):
     assert (tmp_path / "run" / "weights.safetensors").is_file()
     fresh = alphazero.make_network(SMALL, catalogue.named("tictactoe")).state_dict()
     assert not torch.equal(first["policy.weight"], fresh["policy.weight"])
+
+
+@pytest.mark.parametrize("name", ["tictactoe", "connect4", "go5"])
+def test_random_openings_are_legal_and_never_over(name):
+    game, rng = catalogue.named(name), np.random.default_rng(0)
+    plain = dataclasses.replace(game, rules=game.rules._replace(init=lambda state: state.fill(0)))
+    vars(plain).update(compiled=None)
+    lengths = set()
+    for n in [0, 1, 4, *[30] * 10]:
+        draws = rng.random(n)
+        state, same = game.init(), game.init()
+        selfplay.opener(game)(state, draws)
+        selfplay.opener(plain)(same, draws)  # as Python, move by move
+        assert not game.outcome(state)[0] and (state == same).all()
+        lengths.add(int(state[game.shape[1] * game.shape[2]]))
+        expected = game.init()
+        for draw in draws:
+            legal = np.flatnonzero(game.legal(expected))
+            after = game.play(expected, int(legal[int(draw * len(legal))]))
+            if game.outcome(after)[0]:
+                break
+            expected = after
+        assert (state == expected).all()
+    assert {0, 1, 4} <= lengths

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numba
 import numpy as np
 import torch
 
@@ -38,6 +40,32 @@ def room(game: Game, n: int) -> Positions:
     )
 
 
+@functools.cache
+def opener(game: Game) -> Callable:
+    """opener(game)(state, draws): a random move for each of draws, in [0, 1), up to one that would end the game."""
+    jit = numba.njit(nogil=True) if game.compiled else lambda function: function
+    _, step, legal, outcome, _, _ = game.fast
+    actions = game.actions
+
+    @jit
+    def play(state, draws):
+        after, mask = state.copy(), np.empty(actions, np.bool_)
+        for draw in draws:
+            legal(after, mask)
+            k = int(draw * mask.sum())
+            for action in range(actions):
+                if mask[action]:
+                    if k == 0:
+                        step(after, action)
+                        break
+                    k -= 1
+            if outcome(after)[0]:
+                break
+            state[:] = after
+
+    return play
+
+
 class Worker:
     """Games that one thread plays side by side; a finished one makes room for a new one.
 
@@ -60,11 +88,7 @@ class Worker:
         rng = np.random.default_rng([*self.seed, 1, int(self.begun[0])])
         self.begun += 1
         state = self.game.init()
-        for _ in range(rng.integers(self.openings + 1)):
-            after = self.game.play(state, int(rng.choice(np.flatnonzero(self.game.legal(state)))))
-            if self.game.outcome(after)[0]:
-                break
-            state = after
+        opener(self.game)(state, rng.random(rng.integers(self.openings + 1)))
         self.search.reset(state[None], np.array([g]))
         self.length[g] = 0
 
