@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from zoolib.games import alphazero, catalogue, mcts, search
+from zoolib.games.game import nth
 
 GAMES, SIMULATIONS, ROUNDS = 256, 32, 5
 NETWORK = alphazero.Config(game="connect4", network="mlp", width=64, blocks=1)
@@ -30,7 +31,7 @@ def main(folder) -> dict:
     nothing = np.zeros((GAMES, game.actions), np.float32), np.zeros(GAMES, np.float32)
     noise = np.random.default_rng(0).gumbel(size=(GAMES, game.actions))
     trees = search.Search(game, GAMES, SIMULATIONS, keep=False)
-    playing = search.Search(game, GAMES, 1_000, mcts.ucb, keep=False)
+    playing = search.Search(game, GAMES, 100, mcts.ucb, keep=False)
     halves = [search.Search(game, GAMES // 2, SIMULATIONS, keep=False) for _ in range(2)]
 
     def run(which, simulations, evaluate, noise=None) -> int:
@@ -101,13 +102,7 @@ def go_moves(games: int = 300) -> float:
             init(state)
             while not outcome(state)[0]:
                 legal(state, mask)
-                k = np.random.randint(mask.sum())
-                for a in range(actions):
-                    if mask[a]:
-                        if k == 0:
-                            step(state, a)
-                            break
-                        k -= 1
+                step(state, nth(mask, np.random.randint(mask.sum())))
                 moves += 1
         return moves
 

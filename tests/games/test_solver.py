@@ -5,8 +5,9 @@ import io
 import numpy as np
 import pytest
 
+from tests.games.test_search import plain
 from zoolib.games import lines, minimax, solver
-from zoolib.games.game import Game, GameError, Rules
+from zoolib.games.game import GameError
 
 CONNECT4 = lines.connect4()
 
@@ -185,22 +186,6 @@ def test_tictactoe_is_a_draw_of_so_many_states(tictactoe_values):
     assert value == 0 and best.all()
     value, best = tictactoe_values[after(game, "1").tobytes()]  # a corner is answered by the centre alone
     assert value == 0 and np.flatnonzero(best).tolist() == [4]
-
-
-def plain(game):
-    """The same game with rules that numba cannot compile."""
-
-    def python(function):
-        def call(*args):
-            try:  # which numba does not know with a name
-                return function(*args)
-            except ZeroDivisionError as error:
-                raise error
-
-        return call
-
-    rules = Rules(*(python(function) for function in game.rules))
-    return Game("plain", game.actions, game.shape, game.state_size, rules, game.render)
 
 
 def test_minimax_to_the_end_is_optimal(tictactoe_values):

@@ -6,7 +6,7 @@ import sys
 import pytest
 from toy_notebook import TOY
 
-from zoolib.teach import exercises
+from zoolib.teach import board, exercises, widgets
 
 
 @pytest.fixture
@@ -27,3 +27,12 @@ def hand_in(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """The HTML that widgets and boards display."""
+    pages = []
+    for module in (board, widgets):
+        monkeypatch.setattr(module, "display", lambda page: pages.append(page.data))
+    return pages

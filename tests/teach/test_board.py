@@ -36,13 +36,6 @@ class Scripted:
         return self.seen
 
 
-@pytest.fixture
-def shown(monkeypatch):
-    pages = []
-    monkeypatch.setattr(board, "display", lambda page: pages.append(page.data))
-    return pages
-
-
 def parsed(text):
     return ElementTree.fromstring(text)
 

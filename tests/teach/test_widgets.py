@@ -18,13 +18,6 @@ from zoolib.teach import widgets
 from zoolib.teach.plot import png
 
 
-@pytest.fixture
-def shown(monkeypatch):
-    pages = []
-    monkeypatch.setattr(widgets, "display", lambda page: pages.append(page.data))
-    return pages
-
-
 def frame(height):
     fig = plt.figure(figsize=(2, 1))
     fig.add_subplot().plot([0, height])

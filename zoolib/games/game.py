@@ -15,6 +15,17 @@ import numba
 import numpy as np
 
 
+@numba.njit(nogil=True)
+def nth(mask, k):
+    """The k-th legal action of mask, bool [actions], counted from 0; a random one for a random k."""
+    for action in range(len(mask)):
+        if mask[action]:
+            if k == 0:
+                return action
+            k -= 1
+    return -1
+
+
 class GameError(ValueError):
     """A move or a game that cannot be; the message names it in one sentence."""
 

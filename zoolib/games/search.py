@@ -17,7 +17,7 @@ import numba
 import numpy as np
 
 from zoolib.games import mcts
-from zoolib.games.game import Game, GameError
+from zoolib.games.game import Game, GameError, nth
 
 VISIT_SCALE, VALUE_SCALE = 50.0, 0.1  # c_visit and c_scale of Danihelka et al., for values in [-1, 1]
 
@@ -251,13 +251,7 @@ def core(game: Game, rule: Callable) -> Core:
             while not over:
                 legal(state, mask)
                 seeds[b] = random_bits(seeds[b])
-                k = seeds[b] % np.uint64(mask.sum())
-                for a in range(actions):
-                    if mask[a]:
-                        if k == 0:
-                            step(state, a)
-                            break
-                        k -= np.uint64(1)
+                step(state, nth(mask, np.int64(seeds[b] % np.uint64(mask.sum()))))
                 over, value = outcome(state)
             t.value[b, node] = value if to_play(state) == player else -value
             back_up(t, b, node)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from zoolib.games import search
-from zoolib.games.game import Game
+from zoolib.games.game import Game, nth
 
 
 class Positions(NamedTuple):
@@ -52,13 +52,7 @@ def opener(game: Game) -> Callable:
         after, mask = state.copy(), np.empty(actions, np.bool_)
         for draw in draws:
             legal(after, mask)
-            k = int(draw * mask.sum())
-            for action in range(actions):
-                if mask[action]:
-                    if k == 0:
-                        step(after, action)
-                        break
-                    k -= 1
+            step(after, nth(mask, int(draw * mask.sum())))
             if outcome(after)[0]:
                 break
             state[:] = after
