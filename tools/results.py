@@ -32,9 +32,10 @@ CURVE = re.compile(
 )
 POINTS = 100  # rows kept of a curve
 # of a run's own figures, what its evaluation does not say; best and last weights are judged there by the same noise
-OWN = ("distance", "last_distance", "last_modes", "images_per_second")
+OWN = ("distance", "last_distance", "last_modes", "images_per_second", "positions", "games")
 # of an evaluation, what goes into the header of shipped weights
 SCORES = ("mean", "low", "high", "episodes", "images", "distance", "floor", "precision", "recall", "recognised")
+SCORES += ("simulations", "optimal", "mistakes")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -107,7 +108,7 @@ def run_seed(name: str, variant: str, command: str, recipe: dict, seed: int, dig
     """Train and evaluate one seed in a process of its own, or take the finished run that is already there."""
     out = ROOT / "_build" / "results" / name / digest / variant / f"seed-{seed}"
     done = out / "run.json"
-    stamp = [command, recipe["evaluate"]]
+    stamp = [command, recipe["evaluate"], *recipe.get("matches", [])]
     if done.is_file() and json.loads(done.read_text())["stamp"] == stamp:
         return json.loads(done.read_text())["run"]
     if done.is_file() or (out.exists() and not (out / "metrics.csv").exists()):
@@ -136,10 +137,19 @@ def run_seed(name: str, variant: str, command: str, recipe: dict, seed: int, dig
         "curve": curve(out / "metrics.csv"),
         "evaluation": evaluation,
     } | {name: final[name] for name in OWN if name in final}
+    if "matches" in recipe:
+        run["matches"] = {opponent: match(out, opponent) for opponent in recipe["matches"]}
     done.write_text(json.dumps({"stamp": stamp, "run": run}))
     headline = next(evaluation[name] for name in ("mean", "distance", "modes") if name in evaluation)
     print(f"  {variant}, seed {seed}: {headline:.1f} after {run['steps']:,} steps, {run['seconds']:.1f} s")
     return run
+
+
+def match(out: Path, opponent: str) -> dict:
+    """200 games of a run against an opponent, as `zoolib match` says it, without the moves."""
+    command = [sys.executable, "-m", "zoolib", "match", str(out), *shlex.split(opponent), "--seed", "900", "--json"]
+    said = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return {key: said[key] for key in ("wins", "draws", "losses", "score", "low", "high")}
 
 
 def run_script(name: str, variant: str, command: str, digest: str) -> list[dict]:
@@ -205,7 +215,7 @@ def machine(commands: dict[str, str]) -> dict:
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "threads": max(int(n) for n in re.findall(r"--threads (\d+)", " ".join(commands.values())) or [1]),
+        "threads": max(int(n) for n in re.findall(r"--(?:threads|workers) (\d+)", " ".join(commands.values())) or [1]),
     }
 
 

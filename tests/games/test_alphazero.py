@@ -41,7 +41,7 @@ def test_positions_of_a_game_say_how_it_ended(game):
     for positions in ended:
         signs = positions.outcome[positions.outcome != 0]
         assert (signs[1:] == -signs[:-1]).all()  # players alternate, so does the view
-        assert np.allclose(positions.policy.sum(1), 1, atol=1e-5) and (np.abs(positions.value) <= 1).all()
+        assert np.allclose(positions.policy.sum(1), 1, atol=1e-5) and (np.abs(positions.target) <= 1).all()
         legal = (positions.planes[:, 0] + positions.planes[:, 1] == 0).reshape(-1, cells)
         assert not positions.policy[:, :cells][~legal].any()
         if game.territory:
@@ -49,6 +49,17 @@ def test_positions_of_a_game_say_how_it_ended(game):
             assert (
                 positions.score + 7 * np.where(positions.planes[:, 6, 0, 0] == 0, 1, -1) == positions.owner.sum(1)
             ).all()
+
+
+def test_targets_of_values_are_td_lambda():
+    """By hand, in a game of three moves that the first player won: backwards, with the sign of who was to move."""
+    game = catalogue.named("tictactoe")
+    worker = selfplay.Worker(game, 1, 2, 16, 0, (1, 0, 0), alphazero.mcts.puct)
+    for td_lambda, targets in ((1.0, [1, -1, 1]), (0.0, [0.5, 0.2, -0.4]), (0.5, [0.275, -0.05, 0.3])):
+        worker.length[0], worker.player[0, :3] = 3, (0, 1, 0)
+        worker.past.target[:3] = 0.5, 0.2, -0.4  # what the search thought
+        done = worker.finish(0, -1.0, 1, td_lambda)
+        assert done.outcome.tolist() == [1, -1, 1] and done.target == pytest.approx(np.array(targets), abs=1e-6)
 
 
 def test_symmetries_turn_board_and_policy_alike():

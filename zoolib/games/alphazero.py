@@ -61,11 +61,11 @@ class Config:
     """The share of moves with all simulations; the others have a quarter and teach no policy."""
     openings: int = 8
     """A game begins with 0 to so many random moves."""
-    learning_rate: float = 2e-3
-    """AdamW's step size at the start; it falls to a fiftieth along a cosine."""
+    learning_rate: float = 4e-3
+    """AdamW's step size; it rises over the first tenth of the run, and falls to a fiftieth along a cosine."""
     weight_decay: float = 1e-4
     """AdamW's."""
-    batch_size: int = 512
+    batch_size: int = 256
     """Positions in an update."""
     samples: float = 4.0
     """How often a position is learned from, on average."""
@@ -73,8 +73,9 @@ class Config:
     """Positions that are remembered at the start."""
     window: int = 400_000
     """The same at the end."""
-    outcome_weight: float = 0.75
-    """The target of the value is so much of the game's outcome, and the rest of the search's value."""
+    td_lambda: float = 0.9
+    """The target of a value, from the end of the game backwards: so much of the next position's target, and the rest of
+    what the search thought.  1 is the outcome alone."""
     average: float = 0.995
     """What of the averaged weights is kept in an update; it is they that play."""
     clip: float = 2.0
@@ -91,7 +92,7 @@ class Config:
         for name in ("learning_rate", "samples", "clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise RunError(f"{name} must be a positive number, not {getattr(self, name)}")
-        for name in ("average", "outcome_weight", "full_search"):
+        for name in ("average", "td_lambda", "full_search"):
             if not 0 <= getattr(self, name) <= 1:
                 raise RunError(f"{name} must lie between 0 and 1, not {getattr(self, name)}")
 
@@ -99,8 +100,12 @@ class Config:
 # (game without its size, budget) -> what differs from Config's defaults, and what to expect.
 PRESETS = {
     ("tictactoe", "quick"): ({"width": 64, "blocks": 1, "iterations": 150, "games": 128}, "under a minute"),
-    ("connect4", "quick"): ({"openings": 24}, "about four minutes on two CPU cores"),
-    ("connect4", "full"): ({"openings": 24, "iterations": 8_000}, "an hour or more on two CPU cores, not tried yet"),
+    ("connect4", "quick"): ({"openings": 24, "iterations": 300}, "two to three minutes on two CPU cores"),
+    ("connect4", "full"): (
+        {"openings": 24, "iterations": 2_400, "width": 384, "blocks": 3, "simulations_start": 24, "simulations": 48}
+        | {"window": 800_000},
+        "about an hour on two CPU cores",
+    ),
 }
 GENERAL = {"network": "tower", "width": 32, "blocks": 2}
 AREA = {"network": "tower", "width": 48, "blocks": 4, "full_search": 0.5}
@@ -161,8 +166,9 @@ def window_at(config: Config, iteration: int) -> int:
 
 
 def learning_rate_at(config: Config, iteration: int) -> float:
-    """A cosine from learning_rate to a fiftieth of it."""
-    return config.learning_rate * (0.02 + 0.49 * (1 + math.cos(math.pi * iteration / config.iterations)))
+    """A cosine from learning_rate to a fiftieth of it; over the first tenth, that rises from 0."""
+    done = iteration / config.iterations
+    return config.learning_rate * min(1.0, 10 * done + 0.01) * (0.02 + 0.49 * (1 + math.cos(math.pi * done)))
 
 
 # ------------------------------------------------------------------- train
@@ -234,9 +240,9 @@ def train(
         group.agree(run, [state.network, state.average], [state.optimizer])
         for iteration in run.steps(config.iterations, unit="iterations"):
             new = state.iterate(iteration, loss, threads, run, group)
-            run.log(positions=sum(len(g.value) for g in new), games=len(new), simulations=state.simulations)
+            run.log(positions=sum(len(g.target) for g in new), games=len(new), simulations=state.simulations)
             if new:
-                run.log(game_length=np.mean([len(g.value) for g in new]))
+                run.log(game_length=np.mean([len(g.target) for g in new]))
             if watch is not None or (iteration + 1) % max(1, config.iterations // 50) == 0:
                 with run.untimed():
                     if len(state.replay):
@@ -289,7 +295,7 @@ class State:
         evaluate = evaluator(self.player, self.device)
         self.simulations = simulations_at(config, iteration)
         playing = [
-            threads.submit(worker.play, config.moves, evaluate, self.simulations, config.full_search)
+            threads.submit(worker.play, config.moves, evaluate, self.simulations, config.full_search, config.td_lambda)
             for worker in self.workers
         ]
         window, rate = window_at(config, iteration), learning_rate_at(config, iteration)
@@ -302,7 +308,7 @@ class State:
         new = [positions for work in playing for positions in work.result()]
         for positions in new:
             self.replay.add(positions)
-            self.owed += config.samples * len(positions.value)
+            self.owed += config.samples * len(positions.target)
         self.games += len(new)
         return new
 
@@ -312,8 +318,7 @@ class State:
         rng = np.random.default_rng([self.seed, self.rank, 2, self.updates])
         self.updates += 1
         drawn = self.replay.batch(config.batch_size, window, rng)
-        planes, policy, known, value, outcome, owner, score = (torch.from_numpy(x).to(self.device) for x in drawn)
-        target = config.outcome_weight * outcome + (1 - config.outcome_weight) * value
+        planes, policy, known, target, outcome, owner, score = (torch.from_numpy(x).to(self.device) for x in drawn)
         half = self.type == torch.bfloat16
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             output = self.network(planes.float())

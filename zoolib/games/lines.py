@@ -74,6 +74,8 @@ def make(name: str, height: int, width: int, connect: int, gravity: bool) -> Gam
         for i in range(cells):
             if state[i] != 0:
                 planes[0 if state[i] == own else 1, i // width, i % width] = 1.0
+            elif gravity and (i + width >= cells or state[i + width] != 0):
+                planes[2, i // width, i % width] = 1.0  # where a stone can come to lie now
 
     letters = "abcdefghijklmnopqrstuvwxyz"
     rows = [""] * height if gravity else [str(height - i) for i in range(height)]
@@ -88,7 +90,7 @@ def make(name: str, height: int, width: int, connect: int, gravity: bool) -> Gam
     return Game(
         name=name,
         actions=actions,
-        shape=(2, height, width),
+        shape=(3 if gravity else 2, height, width),
         state_size=cells + 2,
         rules=Rules(init, step, legal, outcome, to_play, encode),
         render=render,

@@ -46,8 +46,8 @@ class Dense(nn.Module):
         self.windows = nn.Conv2d(channels, 64, connect) if connect else None
         if connect:
             flat += 64 * (height - connect + 1) * (across - connect + 1)
-        self.first = nn.Linear(flat, width)
-        self.rest = nn.Sequential(*(Residual(nn.Linear(width, width)) for _ in range(blocks)))
+        self.first = nn.Sequential(nn.Linear(flat, width), nn.LayerNorm(width))
+        self.rest = nn.Sequential(*(Residual(nn.Linear(width, width), nn.LayerNorm(width)) for _ in range(blocks)))
         self.policy, self.value = nn.Linear(width, actions), nn.Linear(width, 1)
         for head in (self.policy, self.value):  # so that training begins from what knows nothing
             nn.init.zeros_(head.weight)

@@ -20,7 +20,7 @@ class Positions(NamedTuple):
     planes: np.ndarray  # float16 [N, C, H, W]
     policy: np.ndarray  # float32 [N, A], the improved policy of the search
     known: np.ndarray  # bool [N], whether the search was a full one, so that its policy is worth learning
-    value: np.ndarray  # float32 [N], the search's
+    target: np.ndarray  # float32 [N], what the network's value should be; while the game goes on, the search's value
     outcome: np.ndarray  # float32 [N], how the game ended
     owner: np.ndarray  # int8 [N, H·W], 1 own, -1 theirs; [N, 0] in games without area
     score: np.ndarray  # float32 [N], own points less theirs at the end
@@ -33,7 +33,7 @@ def room(game: Game, n: int) -> Positions:
         planes=np.zeros((n, *game.shape), np.float16),
         policy=np.zeros((n, game.actions), np.float32),
         known=np.zeros(n, bool),
-        value=np.zeros(n, np.float32),
+        target=np.zeros(n, np.float32),
         outcome=np.zeros(n, np.float32),
         owner=np.zeros((n, cells), np.int8),
         score=np.zeros(n, np.float32),
@@ -86,8 +86,10 @@ class Worker:
         self.search.reset(state[None], np.array([g]))
         self.length[g] = 0
 
-    def play(self, rounds: int, evaluate: search.Evaluate, simulations: int, full: float = 1.0) -> list[Positions]:
-        """So many moves in every game; the positions of each game that ended.
+    def play(
+        self, rounds: int, evaluate: search.Evaluate, simulations: int, full: float = 1.0, td_lambda: float = 1.0
+    ) -> list[Positions]:
+        """So many moves in every game; the positions of each game that ended, their targets TD(λ)'s.
 
         full: the share of rounds with all the simulations; the others have a quarter of them and teach no policy
         (playout-cap randomisation, Wu 2019, section 3.1).
@@ -103,22 +105,26 @@ class Worker:
             policy, values = self.search.improved()
             at = np.arange(self.games) * self.game.longest + self.length
             self.past.planes[at], self.past.policy[at] = seen.planes, policy
-            self.past.known[at], self.past.value[at] = whole, values
+            self.past.known[at], self.past.target[at] = whole, values
             self.player[np.arange(self.games), self.length] = seen.players
             self.length += 1
             self.search.advance(self.search.best(noise))
             seen = self.search.look()
             for g in np.flatnonzero(seen.over):
-                ended.append(self.finish(g, seen.values[g], seen.players[g]))
+                ended.append(self.finish(g, seen.values[g], seen.players[g], td_lambda))
                 self.begin(g)
         return ended
 
-    def finish(self, g: int, value: float, player: int) -> Positions:
+    def finish(self, g: int, value: float, player: int, td_lambda: float) -> Positions:
         """The positions of game g, now that its end is known: its value to `player`."""
         n, start = int(self.length[g]), g * self.game.longest
         sign = np.where(self.player[g, :n] == player, 1, -1)
         done = Positions(*(part[start : start + n].copy() for part in self.past))
         done.outcome[:] = sign * value
+        follows = value  # what the later positions say, to `player`
+        for k in range(n - 1, -1, -1):
+            follows = td_lambda * follows + (1 - td_lambda) * sign[k] * done.target[k]
+            done.target[k] = sign[k] * follows
         if self.game.territory:
             owner = np.zeros(done.owner.shape[1], np.int64)
             margin = self.game.territory(self.search.trees.root[g], owner)
@@ -153,7 +159,7 @@ class Replay:
 
     def add(self, positions: Positions) -> None:
         """Take the positions of a game in; the oldest make room."""
-        at = (self.count + np.arange(len(positions.value))) % self.capacity
+        at = (self.count + np.arange(len(positions.target))) % self.capacity
         for ours, new in zip(self.ring, positions, strict=True):
             ours[at] = new
         self.count += len(at)

@@ -1,0 +1,115 @@
+"""What every game obeys, tried out on random games: run it on a game of your own before you train anything on it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from zoolib.games.game import Game, GameError, Rules
+
+
+def check(game: Game, games: int = 100, seed: int = 0) -> dict[str, float]:
+    """Play random games, ask of every position whether it obeys the laws below, and return what the games were like:
+    `length` and `choices` (the mean number of moves, and of legal ones in a position), `first`, `draws` and `last`
+    (the shares of games won by who began, by nobody, and by who made the last move).
+
+    Raises GameError with the law that is broken, and the moves that led there.
+    """
+    rng, seen = np.random.default_rng(seed), {}
+    lengths, choices, winners, last = [], [], [], []
+    for _ in range(games):
+        state, moves = game.init(), []
+        twins = [game.init() for _ in _symmetries(game)]  # the same game, turned and mirrored
+        while True:
+            try:
+                mask = _position(game, state, len(moves), seen)
+                _views(game, state, mask, twins)
+            except GameError as error:
+                line = " ".join(game.move_name(a) for a in moves) or "none, this is how it begins"
+                raise GameError(f"{error} (moves: {line})") from None
+            over, value = game.outcome(state)
+            if over:
+                break
+            action = int(rng.choice(np.flatnonzero(mask)))
+            choices.append(int(mask.sum()))
+            mover = game.to_play(state)
+            for (_, back), twin in zip(_symmetries(game), twins, strict=True):
+                game.fast.step(twin, int(back[action]))
+            game.fast.step(state, action)
+            moves.append(action)
+        won = value if game.to_play(state) == 0 else -value
+        lengths.append(len(moves))
+        winners.append(won)
+        last.append(won == (1 if mover == 0 else -1))
+    return {
+        "length": float(np.mean(lengths)),
+        "choices": float(np.mean(choices)),
+        "first": float(np.mean(np.array(winners) == 1)),
+        "draws": float(np.mean(np.array(winners) == 0)),
+        "last": float(np.mean(last)),
+    }
+
+
+def _symmetries(game: Game) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each symmetry: where a cell's content came from [H·W], and what becomes of an action [A]."""
+    both = game.symmetries or ((), ())
+    return [(cells, np.argsort(actions)) for cells, actions in zip(*both, strict=True)]
+
+
+def _position(game: Game, state: np.ndarray, moves: int, seen: dict) -> np.ndarray:
+    """The laws of one position; returns its legal actions."""
+    before, mask, planes = state.copy(), game.legal(state), game.encode(state)
+    over, value = game.outcome(state)
+    player = game.to_play(state)
+    if (state != before).any():
+        raise GameError("legal, encode, outcome and to_play only look: one of them has changed the state")
+    if player not in (0, 1):
+        raise GameError(f"to_play must say 0 or 1, not {player}")
+    if over and mask.any():
+        raise GameError(f"the game is over, and legal still allows {game.names(mask)}")
+    if not over and not mask.any():
+        raise GameError("the game goes on, and legal allows no action: let the player pass, or let outcome end it")
+    if over and not -1 <= value <= 1:
+        raise GameError(f"outcome must lie in [-1, 1], not {value:g}")
+    if not over and moves >= game.longest:
+        raise GameError(f"the game goes on after {moves} moves, more than `longest` says")
+    if not np.isfinite(planes).all():
+        raise GameError("encode puts numbers into the planes that are not finite")
+    other = seen.setdefault(planes.tobytes(), mask)
+    if not over and (other != mask).any():
+        raise GameError(
+            "the network cannot tell two positions apart in which different actions are legal, here "
+            f"{game.names(mask)}, there {game.names(other)}: encode must show what legal goes by"
+        )
+    if over:
+        del seen[planes.tobytes()]
+    elif game.compiled is not None:
+        _as_written(game, state, mask, planes)
+    return mask
+
+
+def _as_written(game: Game, state: np.ndarray, mask: np.ndarray, planes: np.ndarray) -> None:
+    """The compiled rules must do what the same Python does."""
+    plain = Rules(*(getattr(rule, "py_func", rule) for rule in game.rules))
+    action = int(mask.argmax())
+    results = {"legal": (mask, np.zeros_like(mask)), "encode": (planes, np.zeros_like(planes))}
+    after = [state.copy(), state.copy()]
+    game.fast.step(after[0], action)
+    with np.errstate(over="ignore"):  # hashes wrap around
+        plain.legal(state, results["legal"][1])
+        plain.encode(state, results["encode"][1])
+        plain.step(after[1], action)
+    results["step"] = (after[0], after[1])
+    for name, (compiled, written) in results.items():
+        if (compiled != written).any():
+            raise GameError(f"{name} does one thing in Python and another compiled")
+
+
+def _views(game: Game, state: np.ndarray, mask: np.ndarray, twins: list[np.ndarray]) -> None:
+    """A game that is played in a mirror must look as its mirror image does."""
+    planes = game.encode(state).reshape(game.shape[0], -1)
+    for s, ((cells, back), twin) in enumerate(zip(_symmetries(game), twins, strict=True)):
+        mirrored = np.zeros_like(mask)
+        mirrored[back] = mask
+        alike = (game.encode(twin).reshape(planes.shape) == planes[:, cells]).all()
+        if not alike or (game.legal(twin) != mirrored).any() or game.outcome(twin) != game.outcome(state):
+            raise GameError(f"symmetry {s} is none: with the moves that it makes of these, the game is another one")
