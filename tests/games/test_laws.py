@@ -31,6 +31,13 @@ def after_the_end(state, mask):
         mask[action] = state[action] == 0
 
 
+def legal_that_only_adds(state, mask):
+    if state[10] == 0:
+        for action in range(9):
+            if state[action] == 0:
+                mask[action] = True
+
+
 def none_in_the_middle(state, mask):
     plain.legal(state, mask)
     if state[9] == 4:
@@ -63,6 +70,7 @@ def lopsided(state, planes):
     "broken, says",
     [
         ({"legal": after_the_end}, "is over, and legal still allows"),
+        ({"legal": legal_that_only_adds}, "write every entry of its mask"),
         ({"legal": none_in_the_middle}, "legal allows no action"),
         ({"to_play": a_look_that_moves}, "one of them has changed the state"),
         ({"to_play": third_player}, "0 or 1, not 2"),
@@ -82,6 +90,12 @@ def test_a_broken_law_is_named(broken, says):
 def test_a_game_that_does_not_end_is_named():
     with pytest.raises(GameError, match="after 6 moves, more than `longest` says .moves: "):
         laws.check(replace(game, longest=6), games=50)
+
+
+def test_a_symmetry_without_a_place_for_every_action_is_named():
+    cells, actions = game.symmetries
+    with pytest.raises(GameError, match="9 actions a place"):
+        laws.check(replace(game, symmetries=(cells, actions[:, :8])), games=1)
 
 
 def test_python_that_numba_reads_otherwise_is_named():

@@ -14,6 +14,13 @@ def check(game: Game, games: int = 100, seed: int = 0) -> dict[str, float]:
 
     Raises GameError with the law that is broken, and the moves that led there.
     """
+    cells = game.shape[1] * game.shape[2]
+    for places, actions in zip(*(game.symmetries or ((), ())), strict=True):
+        if sorted(places) != [*range(cells)] or sorted(actions) != [*range(game.actions)]:
+            raise GameError(
+                f"a symmetry must give each of the {cells} cells and of the {game.actions} actions a place; "
+                "has an action without a cell, such as a pass, been left out?"
+            )
     rng, seen = np.random.default_rng(seed), {}
     lengths, choices, winners, last = [], [], [], []
     for _ in range(games):
@@ -23,10 +30,12 @@ def check(game: Game, games: int = 100, seed: int = 0) -> dict[str, float]:
             try:
                 mask = _position(game, state, len(moves), seen)
                 _views(game, state, mask, twins)
-            except GameError as error:
+            except (GameError, IndexError) as error:
                 line = " ".join(game.move_name(a) for a in moves) or "none, this is how it begins"
                 raise GameError(f"{error} (moves: {line})") from None
             over, value = game.outcome(state)
+            if over and not moves:
+                raise GameError("the game is over before it begins")
             if over:
                 break
             action = int(rng.choice(np.flatnonzero(mask)))
@@ -58,6 +67,10 @@ def _symmetries(game: Game) -> list[tuple[np.ndarray, np.ndarray]]:
 def _position(game: Game, state: np.ndarray, moves: int, seen: dict) -> np.ndarray:
     """The laws of one position; returns its legal actions."""
     before, mask, planes = state.copy(), game.legal(state), game.encode(state)
+    used = np.ones_like(mask)  # a search hands over the mask of the position before
+    game.fast.legal(state, used)
+    if (used != mask).any():
+        raise GameError("legal must write every entry of its mask, also where an action is not legal")
     over, value = game.outcome(state)
     player = game.to_play(state)
     if (state != before).any():
@@ -82,22 +95,26 @@ def _position(game: Game, state: np.ndarray, moves: int, seen: dict) -> np.ndarr
         )
     if over:
         del seen[planes.tobytes()]
-    elif game.compiled is not None:
-        _as_written(game, state, mask, planes)
+    if game.compiled is not None:
+        _as_written(game, state, mask, planes, over)
     return mask
 
 
-def _as_written(game: Game, state: np.ndarray, mask: np.ndarray, planes: np.ndarray) -> None:
+def _as_written(game: Game, state: np.ndarray, mask: np.ndarray, planes: np.ndarray, over: bool) -> None:
     """The compiled rules must do what the same Python does."""
     plain = Rules(*(getattr(rule, "py_func", rule) for rule in game.rules))
     action = int(mask.argmax())
     results = {"legal": (mask, np.zeros_like(mask)), "encode": (planes, np.zeros_like(planes))}
+    ends = [np.array([rules.outcome(state)[0], rules.to_play(state)]) for rules in (game.fast, plain)]
+    results["outcome or to_play"] = (ends[0], ends[1])
     after = [state.copy(), state.copy()]
-    game.fast.step(after[0], action)
+    if not over:
+        game.fast.step(after[0], action)
     with np.errstate(over="ignore"):  # hashes wrap around
         plain.legal(state, results["legal"][1])
         plain.encode(state, results["encode"][1])
-        plain.step(after[1], action)
+        if not over:
+            plain.step(after[1], action)
     results["step"] = (after[0], after[1])
     for name, (compiled, written) in results.items():
         if (compiled != written).any():
@@ -111,5 +128,6 @@ def _views(game: Game, state: np.ndarray, mask: np.ndarray, twins: list[np.ndarr
         mirrored = np.zeros_like(mask)
         mirrored[back] = mask
         alike = (game.encode(twin).reshape(planes.shape) == planes[:, cells]).all()
-        if not alike or (game.legal(twin) != mirrored).any() or game.outcome(twin) != game.outcome(state):
+        (over, value), (ours, worth) = game.outcome(twin), game.outcome(state)
+        if not alike or (game.legal(twin) != mirrored).any() or over != ours or (over and value != worth):
             raise GameError(f"symmetry {s} is none: with the moves that it makes of these, the game is another one")

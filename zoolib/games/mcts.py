@@ -24,7 +24,7 @@ def puct(q: float, prior: float, visits: int, total: int) -> float:
 
     q: mean value of the move so far, or its parent's value where it has not been tried; total: visits of all moves.
     """
-    return q + 1.25 * prior * math.sqrt(total) / (1 + visits)
+    return q + 1.25 * prior * math.sqrt(total + 1) / (1 + visits)  # + 1: the visit that evaluated the node
 
 
 def ucb(q: float, prior: float, visits: int, total: int) -> float:
