@@ -145,7 +145,7 @@ def run_seed(name: str, variant: str, command: str, recipe: dict, seed: int, dig
     return run
 
 
-def match(out: Path, opponent: str) -> dict:
+def match(out: Path | str, opponent: str) -> dict:
     """200 games of a run against an opponent, as `zoolib match` says it, without the moves."""
     command = [sys.executable, "-m", "zoolib", "match", str(out), *shlex.split(opponent), "--seed", "900", "--json"]
     said = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)

@@ -173,3 +173,16 @@ def test_no_simulation_is_refused():
         search.Search(lines.tictactoe(), 1, 0)
     with pytest.raises(GameError, match="room for 4 simulations, not 5"):
         search.Search(lines.tictactoe(), 1, 4).run(5, evaluate_many(lines.tictactoe()))
+
+
+@pytest.mark.parametrize("action", range(7))
+def test_the_first_simulation_of_a_new_node_goes_where_the_prior_is_highest(action):
+    """Before any visit all values are alike: without the node's own in PUCT's bonus, the first column would win."""
+    game = lines.connect4()
+
+    def evaluate(planes):
+        return np.tile(2.0 * (np.arange(7) == action), (len(planes), 1)), np.zeros(len(planes))
+
+    trees = search.Search(game, 1, 1)
+    trees.run(1, evaluate)
+    assert trees.visits()[0].tolist() == [int(a == action) for a in range(7)]

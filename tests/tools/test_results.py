@@ -38,3 +38,9 @@ def test_a_script_is_run_once_and_its_rows_are_kept(tmp_path, monkeypatch):
 def test_the_machine_names_the_threads_of_the_commands():
     assert results.machine({"a": "train dqn", "b": "train gan --threads 2 --steps 9"})["threads"] == 2
     assert results.machine({"a": "train dqn --steps 12"})["threads"] == 1
+
+
+def test_a_match_is_told_without_its_moves():
+    """Any player will do in place of a run: here both sides move at random."""
+    said = results.match("random", "random --game tictactoe --games 20")
+    assert set(said) == {"wins", "draws", "losses", "score", "low", "high"} and 0 <= said["score"] <= 1

@@ -111,7 +111,7 @@ PRESETS = {
     ("connect4", "full"): (
         {"openings": 24, "iterations": 2_400, "width": 384, "blocks": 3, "simulations_start": 24, "simulations": 48}
         | {"window": 800_000},
-        "about an hour on two CPU cores",
+        "an hour or more on two CPU cores, not run to its end yet",
     ),
 }
 GENERAL = {"network": "tower", "width": 32, "blocks": 2}

@@ -21,15 +21,15 @@ def check(game: Game, games: int = 100, seed: int = 0) -> dict[str, float]:
                 f"a symmetry must give each of the {cells} cells and of the {game.actions} actions a place; "
                 "has an action without a cell, such as a pass, been left out?"
             )
-    rng, seen = np.random.default_rng(seed), {}
+    rng, seen, symmetries = np.random.default_rng(seed), {}, _symmetries(game)
     lengths, choices, winners, last = [], [], [], []
     for _ in range(games):
         state, moves = game.init(), []
-        twins = [game.init() for _ in _symmetries(game)]  # the same game, turned and mirrored
+        twins = [game.init() for _ in symmetries]  # the same game, turned and mirrored
         while True:
             try:
                 mask = _position(game, state, len(moves), seen)
-                _views(game, state, mask, twins)
+                _views(game, state, mask, symmetries, twins)
             except (GameError, IndexError) as error:
                 line = " ".join(game.move_name(a) for a in moves) or "none, this is how it begins"
                 raise GameError(f"{error} (moves: {line})") from None
@@ -41,7 +41,7 @@ def check(game: Game, games: int = 100, seed: int = 0) -> dict[str, float]:
             action = int(rng.choice(np.flatnonzero(mask)))
             choices.append(int(mask.sum()))
             mover = game.to_play(state)
-            for (_, back), twin in zip(_symmetries(game), twins, strict=True):
+            for (_, back), twin in zip(symmetries, twins, strict=True):
                 game.fast.step(twin, int(back[action]))
             game.fast.step(state, action)
             moves.append(action)
@@ -121,10 +121,10 @@ def _as_written(game: Game, state: np.ndarray, mask: np.ndarray, planes: np.ndar
             raise GameError(f"{name} does one thing in Python and another compiled")
 
 
-def _views(game: Game, state: np.ndarray, mask: np.ndarray, twins: list[np.ndarray]) -> None:
+def _views(game: Game, state: np.ndarray, mask: np.ndarray, symmetries: list, twins: list[np.ndarray]) -> None:
     """A game that is played in a mirror must look as its mirror image does."""
     planes = game.encode(state).reshape(game.shape[0], -1)
-    for s, ((cells, back), twin) in enumerate(zip(_symmetries(game), twins, strict=True)):
+    for s, ((cells, back), twin) in enumerate(zip(symmetries, twins, strict=True)):
         mirrored = np.zeros_like(mask)
         mirrored[back] = mask
         alike = (game.encode(twin).reshape(planes.shape) == planes[:, cells]).all()

@@ -54,7 +54,11 @@ def _first_of_the_best(visits, temperature):
 
 def _visit_policy_cases(rng: np.random.Generator) -> list[Case]:
     drawn = [int(x) for x in rng.integers(0, 30, 7)]
-    cases = [([3, 1, 0, 4], 1.0, "temperature 1"), ([10, 20, 0], 0.5, "temperature 1/2"), ([4, 9, 1], 2.0, "two")]
+    cases = [
+        ([3, 1, 0, 4], 1.0, "temperature 1"),
+        ([10, 20, 0], 0.5, "temperature 1/2"),
+        ([4, 9, 1], 2.0, "temperature 2"),
+    ]
     cases += [([1, 7, 7, 0], 0, "temperature 0, and two moves that were visited most"), (drawn, 0.25, "many moves")]
     return [Case((visits, t), _visit_policy(visits, t), said) for visits, t, said in cases]
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from zoolib.games.game import eightfold
 from zoolib.teach.check import Case, Exercise
 
 
@@ -44,11 +45,6 @@ def _kept(board, cells):
     return [s for s, places in enumerate(cells) if (board[places] == board).all()]
 
 
-def _square(side: int) -> np.ndarray:
-    board = np.arange(side * side).reshape(side, side)
-    return np.stack([np.rot90(b, k).ravel() for b in (board, board.T) for k in range(4)])
-
-
 def _kept_cases(rng: np.random.Generator) -> list[Case]:
     crosswise, three, pair, corner = np.zeros((4, 4, 4), int)
     crosswise[1:3, 1:3] = [[2, 1], [1, 2]]
@@ -63,7 +59,7 @@ def _kept_cases(rng: np.random.Generator) -> list[Case]:
         "three discs and another": three,
     }
     boards |= {"two discs side by side": pair, "a disc in a corner": corner, "discs anywhere": mixed + mixed.T}
-    cells = _square(4)[order]
+    cells = eightfold(4)[0][order]
     return [Case((board.ravel(), cells), _kept(board.ravel(), cells), said) for said, board in boards.items()]
 
 
