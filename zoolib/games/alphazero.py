@@ -97,6 +97,8 @@ class Config:
                 raise RunError(f"{name} must lie between 0 and 1, not {getattr(self, name)}")
 
 
+AREA = {"network": "tower", "width": 32, "blocks": 3, "full_search": 0.5}  # for Go
+
 # (game without its size, budget) -> what differs from Config's defaults, and what to expect.
 PRESETS = {
     ("tictactoe", "quick"): (
@@ -113,9 +115,25 @@ PRESETS = {
         | {"window": 800_000},
         "an hour or more on two CPU cores, not run to its end yet",
     ),
+    ("gomoku", "quick"): (
+        {"openings": 8, "iterations": 300, "batch_size": 512, "learning_rate": 6e-3},
+        "six minutes on two CPU cores, for 9 by 9",
+    ),
+    ("gomoku", "full"): (
+        {"openings": 8, "iterations": 1_300, "batch_size": 512, "learning_rate": 6e-3, "blocks": 3, "simulations": 48}
+        | {"window": 800_000},
+        "an hour on one CPU core, for 9 by 9",
+    ),
+    ("go", "quick"): (
+        AREA | {"openings": 8, "iterations": 100},
+        "five minutes on two CPU cores, for 7 by 7",
+    ),
+    ("go", "full"): (
+        AREA | {"openings": 8, "iterations": 750, "window": 600_000},
+        "an hour on one CPU core for 7 by 7; 9 by 9 wants a GPU",
+    ),
 }
 GENERAL = {"network": "tower", "width": 32, "blocks": 2}
-AREA = {"network": "tower", "width": 48, "blocks": 4, "full_search": 0.5}
 PRESET_BY = ("game",)
 BUDGETS = ("quick", "full")
 

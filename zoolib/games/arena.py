@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
+from zoolib.games import threats
 from zoolib.games.game import Game, GameError
-from zoolib.games.players import Player
+from zoolib.games.players import Player, Searcher
 from zoolib.stats import bootstrap_interval
 
 
@@ -37,16 +40,39 @@ def openings(game: Game, n: int, seed: int, plies: int | None = None, accept=Non
     raise GameError(f"{game.name} has no {n} different openings of {plies} moves")
 
 
+def balanced(game: Game, within: float = 0.1, rollouts: int = 400) -> Callable[[np.ndarray], np.ndarray]:
+    """accept(states) for `openings`: positions that rollouts call even, and that no side would win by fours at once."""
+    judge, wins = Searcher(game, rollouts), threats.searcher(game)
+
+    def accept(states: np.ndarray) -> np.ndarray:
+        good = np.zeros(len(states), bool)
+        for i, state in enumerate(states):
+            judge.choose(state[None], np.zeros(1, np.uint64), [[]])
+            value = sum(visits * value for _, visits, value, *_ in judge.analysis()) / rollouts
+            mask = np.zeros(game.actions, bool)
+            good[i] = abs(value) <= within and not wins(state, threats.LONGEST, mask)
+        return good
+
+    return accept
+
+
+def openings_for(game: Game, n: int, seed: int) -> list[list[int]]:
+    """n openings for a match: random moves, and at Gomoku, which who begins would win, four that leave it even."""
+    if game.name.startswith("gomoku"):
+        return openings(game, n, seed, plies=4, accept=balanced(game))
+    return openings(game, n, seed)
+
+
 def match(game: Game, first: Player, second: Player, games: int, seed: int = 0, starts=None, say=None) -> dict:
     """Play `games` games, each opening twice with colours changed.
 
-    starts: openings, as `openings` gives them; half as many as games.  Returns wins, draws and losses of `first`, its
-    score = (wins + draws / 2) / games with a 95 % bootstrap interval over openings (low, high), `duplicates` (games
+    starts: openings, half as many as games; None takes those of `openings_for`.  Returns wins, draws and losses of
+    `first`, its score = (wins + draws / 2) / games with a 95 % bootstrap interval over openings (low, high), `duplicates` (games
     that went as another one did, and count once), and the moves of each game.  say(done, games) is told of progress.
     """
     if games < 2 or games % 2:
         raise GameError(f"a match needs an even number of games, two for each opening, not {games}")
-    starts = openings(game, games // 2, seed) if starts is None else starts
+    starts = openings_for(game, games // 2, seed) if starts is None else starts
     if len(starts) * 2 != games:
         raise GameError(f"{games} games need {games // 2} openings, not {len(starts)}")
     moves = [list(start) for start in starts for _ in range(2)]

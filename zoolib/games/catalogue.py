@@ -8,6 +8,8 @@ import re
 from zoolib.games import go, lines
 from zoolib.games.game import Game, GameError
 
+KOMI = {7: 9.0}
+"""Points for White where they are not 7: on 7 by 7 the best play that is known wins by 9 for Black."""
 NAMES = ("tictactoe", "connect4", "gomoku9", "gomoku15", "go5", "go7", "go9", "go19")
 
 
@@ -19,7 +21,7 @@ def named(name: str) -> Game:
     if match and match[1] == "gomoku" and 5 <= int(match[2]) <= 26:
         return lines.gomoku(int(match[2]))
     if match and match[1] == "go":
-        return go.go(int(match[2]))
+        return go.go(int(match[2]), KOMI.get(int(match[2]), 7.0))
     near = difflib.get_close_matches(name, NAMES, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(NAMES)}"
     raise GameError(f"no game is called {name!r}; {hint}")

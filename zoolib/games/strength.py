@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoolib.games import arena, minimax, solver
+from zoolib.games import arena, minimax, solver, threats
 from zoolib.games.game import Game
 from zoolib.games.players import Player, Searcher
 from zoolib.stats import bootstrap_interval
@@ -67,9 +67,38 @@ def optimality(player: Player, game: Game) -> np.ndarray:
     return best[np.arange(len(states)), chosen]
 
 
+@functools.cache
+def _forced(game: Game) -> threats.Forced:
+    parts = [threats.forced_wins(game, 200, seed=1), threats.forced_wins(game, 200, seed=2, least=2)]
+    return threats.Forced(*(np.concatenate(both) for both in zip(*parts, strict=True)))
+
+
+def forced_found(game: Game, player: Player) -> np.ndarray:
+    """Whether the player begins with one of the fours that win, bool [N], in 400 positions of Gomoku that are won so.
+
+    A win that is slower than fours does not count, so that a right move may be called wrong, never the reverse.
+    """
+    states, winning, _ = _forced(game)
+    chosen = player.choose(states, seeds_for(len(states)), [[]] * len(states))
+    return winning[np.arange(len(states)), chosen]
+
+
+def forced_rates(game: Game, found: np.ndarray) -> dict[str, dict]:
+    """What `forced_found` says, for each number of fours that it takes ("1", "2", "3+"): mean, low, high (a 95 %
+    bootstrap interval) and positions."""
+    fours, rates = _forced(game).fours, {}
+    for name, which in (("1", fours == 1), ("2", fours == 2), ("3+", fours > 2)):
+        if which.any():
+            mine = found[which].astype(float)
+            low, high = bootstrap_interval(mine, resamples=1_000)
+            rates[name] = {"mean": float(mine.mean()), "low": low, "high": high, "positions": len(mine)}
+    return rates
+
+
 def report(game: Game, policy: Player, searcher: Player) -> dict:
     """What `zoolib evaluate` says of a network: `mean`, with its interval, in percent: right moves in solved positions
-    with a search, and where there are none, the score of 200 games against a thousand rollouts a move."""
+    with a search, and where there are none, the score of 200 games against a thousand rollouts a move.  At Gomoku the
+    positions are those of `forced_rates`."""
     result: dict = {"game": game.name, "simulations": searcher.simulations}
     if game.name == "tictactoe":
         right = {"policy": optimality(policy, game), "search": optimality(searcher, game)}
@@ -78,6 +107,10 @@ def report(game: Game, policy: Player, searcher: Player) -> dict:
     elif game.name == "connect4":
         result["mistakes"] = {"policy": mistake_rates(policy), "search": mistake_rates(searcher)}
         points = 1.0 - mistakes(searcher)
+    elif game.name.startswith("gomoku"):
+        found = {"policy": forced_found(game, policy), "search": forced_found(game, searcher)}
+        result["forced"] = {who: forced_rates(game, each) for who, each in found.items()}
+        points = found["search"].astype(float)
     else:
         match = arena.match(game, searcher, Searcher(game, 1_000), 200, seed=900)
         result |= {"opponent": match["second"]} | {key: match[key] for key in ("wins", "draws", "losses")}
@@ -97,4 +130,8 @@ def says(result: dict) -> str:
         search, policy = result["mistakes"]["search"], result["mistakes"]["policy"]
         rates = [f"{phase} {search[phase]['mean']:.1%} ({policy[phase]['mean']:.1%})" for phase in search]
         return head + "mistakes in solved positions (its policy alone): " + ", ".join(rates)
+    if "forced" in result:
+        search, policy = result["forced"]["search"], result["forced"]["policy"]
+        rates = [f"{n} fours {search[n]['mean']:.1%} ({policy[n]['mean']:.1%})" for n in search]
+        return head + "forced wins found (its policy alone): " + ", ".join(rates)
     return head + "{wins} won, {draws} drawn, {losses} lost against {opponent}".format(**result)

@@ -215,8 +215,8 @@ class GtpOptions:
     """Another player, with a game: mcts:N, random, a run folder or shipped weights."""
     simulations: int = 400
     """Simulations a move of a network."""
-    komi: float = 7.0
-    """Points for White, until the program that asks says otherwise."""
+    komi: float | None = None
+    """Points for White, until the program that asks says otherwise; None: 7, on 7 by 7 it is 9."""
     seed: int = 0
     """Of what is random in the player."""
 
@@ -247,5 +247,6 @@ def gtp(options: GtpOptions, stdin=None, stdout=None) -> int:
     def player_for(board: Game) -> Mover:
         return Mover(player(side, board, options.simulations)[0], options.seed)
 
-    Engine(player_for, game.shape[1], options.komi).run(stdin or sys.stdin, stdout or sys.stdout)
+    komi = game.options["komi"] if options.komi is None else options.komi
+    Engine(player_for, game.shape[1], komi).run(stdin or sys.stdin, stdout or sys.stdout)
     return 0

@@ -1,0 +1,62 @@
+"""The shipped Go agents against GNU Go 3.8, level 10, over GTP: paired colours, no game twice, intervals.
+
+python -m benchmarks.gnugo              all shipped agents, 200 games each; prints rows as JSON (`make results`)
+python -m benchmarks.gnugo go7 64 40    one of them, with so many simulations a move and so many games
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from zoolib.games import arena, catalogue, players, terminal
+from zoolib.pretrained import names
+
+ENGINE = "gnugo --mode gtp --chinese-rules --positional-superko --capture-all-dead --level 10"
+GAMES = 200
+
+
+def install() -> None:
+    """Debian's package, where there is no gnugo yet; Debian puts it where root does not look."""
+    os.environ["PATH"] += os.pathsep + "/usr/games"
+    if shutil.which("gnugo") is None:
+        command = ["apt-get", "install", "-y", "-q", "gnugo"]
+        if os.geteuid() != 0:
+            command.insert(0, "sudo")
+        try:
+            subprocess.run(command, check=True, stdout=sys.stderr)
+        except (OSError, subprocess.CalledProcessError):
+            sys.exit("gnugo: GNU Go is not installed, and apt-get could not install it")
+
+
+def rate(name: str, simulations: int = 64, games: int = GAMES) -> dict:
+    """A match of the shipped agent of a game, such as go7."""
+    game = catalogue.named(name)
+    agent, _ = terminal.player(f"alphazero-{name}", game, simulations)
+    engine = players.Program(game, ENGINE)
+    try:
+        result = arena.match(game, agent, engine, games, seed=900)
+    finally:
+        engine.close()
+    kept = {key: result[key] for key in ("wins", "draws", "losses", "score", "low", "high", "duplicates")}
+    black = [g["result"] for g in result["games"] if g["first_begins"]]
+    return {"game": name, "simulations": simulations} | kept | {"black": sum((r + 1) / 2 for r in black) / len(black)}
+
+
+def main(folder: Path) -> dict:
+    """For `make bench`: few games, and no claim."""
+    install()
+    return {name: rate(name, games=20) for name in ("go5", "go7", "go9") if f"alphazero-{name}" in names()}
+
+
+if __name__ == "__main__":
+    install()
+    if len(sys.argv) > 1:
+        print(json.dumps(rate(sys.argv[1], *map(int, sys.argv[2:4]))))
+    else:
+        ours = [name for name in ("go5", "go7", "go9") if f"alphazero-{name}" in names()]
+        print(json.dumps([rate(name, simulations) for name in ours for simulations in (64, 400)]))
