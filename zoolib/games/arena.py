@@ -67,8 +67,9 @@ def match(game: Game, first: Player, second: Player, games: int, seed: int = 0, 
     """Play `games` games, each opening twice with colours changed.
 
     starts: openings, half as many as games; None takes those of `openings_for`.  Returns wins, draws and losses of
-    `first`, its score = (wins + draws / 2) / games with a 95 % bootstrap interval over openings (low, high), `duplicates` (games
-    that went as another one did, and count once), and the moves of each game.  say(done, games) is told of progress.
+    `first`, its score = (wins + draws / 2) / games with a 95 % bootstrap interval over openings (low, high),
+    `duplicates` (games that went as another one did, and count once), and the moves of each game.  say(done, games) is
+    told of progress.
     """
     if games < 2 or games % 2:
         raise GameError(f"a match needs an even number of games, two for each opening, not {games}")

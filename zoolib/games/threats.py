@@ -1,8 +1,8 @@
 """Wins by force at Gomoku: fours that must be parried, one after the other, until one cannot be.
 
 Allis, van den Herik and Huntjens 1996, "Go-Moku Solved by New Search Techniques".  A four threatens to win at once, so
-the other has one reply; a player whose fours end in two threats at a time has won, whatever the other does.  The search is
-exact: what it calls a win is one.  It knows no slower threats, so it does not find every win.
+the other has one reply; a player whose fours end in two threats at a time has won, whatever the other does.  The
+search is exact: what it calls a win is one.  It knows no slower threats, so it does not find every win.
 """
 
 from __future__ import annotations
