@@ -64,6 +64,25 @@ def test_elo_of_two_players_is_the_logistic_of_their_score():
     assert rating == pytest.approx(400 * np.log10(3), abs=2) and low < rating < high and anchor == (0, 0, 0)
 
 
+def test_elo_is_what_choix_finds():
+    """Its Bradley-Terry model knows wins only: a win counts there as two, a draw as one for either."""
+    choix = pytest.importorskip("choix")
+    rng, names = np.random.default_rng(4), ["a", "b", "c", "d"]
+    strength, matches, pairs = np.array([0.0, 0.5, 1.2, 2.0]), [], []
+    for i in range(4):
+        for j in range(i):
+            win = 1 / (1 + np.exp(strength[j] - strength[i]))
+            points = rng.choice([1.0, 0.5, 0.0], 60, p=[0.8 * win, 0.2, 0.8 * (1 - win)])
+            matches.append((names[i], names[j], points))
+            for p in points:
+                pairs += [(i, j)] * int(2 * p) + [(j, i)] * int(2 - 2 * p)
+    pairs += [pair for i in range(1, 4) for pair in ((i, 0), (0, i))]  # the weak prior: a draw with the anchor
+    theirs = choix.opt_pairwise(4, pairs, alpha=0, tol=1e-10)
+    theirs = (theirs - theirs[0]) * 400 / np.log(10)
+    ours = arena.elo(matches, "a", resamples=20)
+    assert [ours[name][0] for name in names] == pytest.approx(theirs.tolist(), abs=0.5)
+
+
 def test_a_program_is_a_player():
     gnugo = shutil.which("gnugo") or "/usr/games/gnugo"
     if not Path(gnugo).exists():

@@ -10,7 +10,7 @@ import pytest
 
 from tests.games.test_alphazero import SMALL, run
 from zoolib.cli import main
-from zoolib.games import alphazero, catalogue, players, solver, strength, terminal
+from zoolib.games import alphazero, arena, catalogue, players, solver, strength, terminal
 from zoolib.games.game import GameError
 
 
@@ -125,6 +125,21 @@ def test_an_engine_answers_over_standard_input(agent):
     assert terminal.gtp(options, io.StringIO(lines), said) == 0
     answers = said.getvalue().split("\n\n")
     assert all(answer.startswith("=") for answer in answers[:-1]) and len(answers) == 8
+
+
+def test_an_engine_begins_with_the_komi_of_its_board():
+    said = io.StringIO()
+    moves = "play b d4\nplay w pass\nplay b pass\nfinal_score\n"  # all 49 points are Black's
+    assert terminal.gtp(terminal.GtpOptions("go7", opponent="random"), io.StringIO(moves), said) == 0
+    assert said.getvalue().split("\n\n")[3] == "= B+40"
+
+
+def test_a_match_of_gomoku_begins_in_balanced_positions(capsys):
+    assert terminal.match(terminal.MatchOptions("random", "mcts:5", game="gomoku7", games=4, json=True)) == 0
+    played = json.loads(capsys.readouterr().out)["games"]
+    game = catalogue.named("gomoku7")
+    begun = np.stack([game.play(game.init(), *one["moves"][:4]) for one in played])
+    assert arena.balanced(game)(begun).all()
 
 
 def test_the_solver_never_gives_away_what_it_has():
