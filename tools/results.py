@@ -188,9 +188,22 @@ def ship(name: str, recipe: dict, variants: dict) -> None:
     path = ROOT / "_build" / "results" / name / digest / recipe["ship"]["variant"] / f"seed-{run['seed']}"
     score = {key: run["evaluation"][key] for key in SCORES if key in run["evaluation"]}
     command = f"zoolib {variants[recipe['ship']['variant']]['command']} --seed {run['seed']}"
-    half = recipe["ship"].get("half", False)
-    pretrained.ship(path / "weights.safetensors", recipe["ship"]["name"], half=half, score=score, command=command)
+    weights, half = path / "weights.safetensors", recipe["ship"].get("half", False)
+    if recipe["ship"].get("eight", False):
+        state, header = pretrained.load_weights(weights)
+        weights, half = path / "eight.safetensors", True
+        pretrained.save_weights(weights, eight_bits(state), header)
+    pretrained.ship(weights, recipe["ship"]["name"], half=half, score=score, command=command)
     print(f"shipped {recipe['ship']['name']} (seed {run['seed']})")
+
+
+def eight_bits(state: dict) -> dict:
+    """The large matrices as float8 (4 bits of exponent, 3 of mantissa), each weight off by a thirtieth in the mean: for
+    weights that would leave no room for others.  A network that loads them computes in float32 as always."""
+    import torch
+
+    large = {name for name, tensor in state.items() if tensor.dim() == 2 and tensor.numel() > 200_000}
+    return {name: tensor.to(torch.float8_e4m3fn) if name in large else tensor for name, tensor in state.items()}
 
 
 def commit() -> str:

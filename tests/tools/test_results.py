@@ -2,7 +2,10 @@
 
 import json
 
+import torch
+
 from tools import results
+from zoolib import pretrained
 
 
 def test_a_curve_keeps_every_validation_and_what_chapters_draw(tmp_path):
@@ -44,3 +47,17 @@ def test_a_match_is_told_without_its_moves():
     """Any player will do in place of a run: here both sides move at random."""
     said = results.match("random", "random --game tictactoe --games 20")
     assert set(said) == {"wins", "draws", "losses", "score", "low", "high"} and 0 <= said["score"] <= 1
+
+
+def test_large_matrices_in_eight_bits_are_near_and_load_as_any_others(tmp_path):
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(512, 512), torch.nn.ReLU(), torch.nn.Linear(512, 3))
+    state = results.eight_bits(network.state_dict())
+    assert {name for name, tensor in state.items() if tensor.dtype == torch.float8_e4m3fn} == {"0.weight"}
+    pretrained.save_weights(tmp_path / "w.safetensors", state, {"algorithm": "none"})
+    loaded, _ = pretrained.load_weights(tmp_path / "w.safetensors")
+    small = torch.nn.Sequential(torch.nn.Linear(512, 512), torch.nn.ReLU(), torch.nn.Linear(512, 3))
+    small.load_state_dict(loaded)
+    assert small[0].weight.dtype == torch.float32
+    apart = (small[0].weight - network[0].weight).norm() / network[0].weight.norm()
+    assert 0.005 < apart < 0.06
