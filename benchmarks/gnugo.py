@@ -11,12 +11,16 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
+
 from zoolib.games import arena, catalogue, players, terminal
+from zoolib.games.game import Game
 from zoolib.pretrained import names
 
-ENGINE = "gnugo --mode gtp --chinese-rules --positional-superko --capture-all-dead --level 10"
+ENGINE = "gnugo --mode gtp --chinese-rules --positional-superko --capture-all-dead --level 10 --seed 1"
 GAMES = 200
 
 
@@ -33,11 +37,33 @@ def install() -> None:
             sys.exit("gnugo: GNU Go is not installed, and apt-get could not install it")
 
 
+class Engines(players.Player):
+    """As many copies of GNU Go as there are cores, which share the games."""
+
+    def __init__(self, game: Game):
+        self.engines = [players.Program(game, ENGINE) for _ in range(os.cpu_count() or 1)]
+        self.name = self.engines[0].name
+
+    def choose(self, states, seeds, past):
+        def share(i: int):
+            return self.engines[i].choose(states[i::n], seeds[i::n], past[i::n]) if i < len(states) else []
+
+        n, chosen = len(self.engines), np.empty(len(states), np.int64)
+        with ThreadPoolExecutor(n) as threads:
+            for i, part in enumerate(threads.map(share, range(n))):
+                chosen[i::n] = part
+        return chosen
+
+    def close(self):
+        for engine in self.engines:
+            engine.close()
+
+
 def rate(name: str, simulations: int = 64, games: int = GAMES) -> dict:
     """A match of the shipped agent of a game, such as go7."""
     game = catalogue.named(name)
     agent, _ = terminal.player(f"alphazero-{name}", game, simulations)
-    engine = players.Program(game, ENGINE)
+    engine = Engines(game)
     try:
         result = arena.match(game, agent, engine, games, seed=900)
     finally:
@@ -59,4 +85,4 @@ if __name__ == "__main__":
         print(json.dumps(rate(sys.argv[1], *map(int, sys.argv[2:4]))))
     else:
         ours = [name for name in ("go5", "go7", "go9") if f"alphazero-{name}" in names()]
-        print(json.dumps([rate(name, simulations) for name in ours for simulations in (64, 400)]))
+        print(json.dumps([rate(name) for name in ours]))
