@@ -37,6 +37,13 @@ def install() -> None:
             sys.exit("gnugo: GNU Go is not installed, and apt-get could not install it")
 
 
+def shipped() -> list[str]:
+    """The games of Go that have an agent."""
+    return [
+        name.removeprefix("alphazero-") for name in names() if name.startswith("alphazero-go") and "gomoku" not in name
+    ]
+
+
 class Engines(players.Player):
     """As many copies of GNU Go as there are cores, which share the games."""
 
@@ -76,7 +83,7 @@ def rate(name: str, simulations: int = 64, games: int = GAMES) -> dict:
 def main(folder: Path) -> dict:
     """For `make bench`: few games, and no claim."""
     install()
-    return {name: rate(name, games=20) for name in ("go5", "go7", "go9") if f"alphazero-{name}" in names()}
+    return {name: rate(name, games=20) for name in shipped()}
 
 
 if __name__ == "__main__":
@@ -84,5 +91,4 @@ if __name__ == "__main__":
     if len(sys.argv) > 1:
         print(json.dumps(rate(sys.argv[1], *map(int, sys.argv[2:4]))))
     else:
-        ours = [name for name in ("go5", "go7", "go9") if f"alphazero-{name}" in names()]
-        print(json.dumps([rate(name) for name in ours]))
+        print(json.dumps([rate(name) for name in shipped()]))

@@ -41,7 +41,11 @@ def openings(game: Game, n: int, seed: int, plies: int | None = None, accept=Non
 
 
 def balanced(game: Game, within: float = 0.1, rollouts: int = 400) -> Callable[[np.ndarray], np.ndarray]:
-    """accept(states) for `openings`: positions that rollouts call even, and that no side would win by fours at once."""
+    """accept(states) for `openings`: even positions.
+
+    A search by rollouts must put the mean value within `within` of 0, in [-1, 1], and who is to move must have no win
+    by fours.  It asks nobody who has been trained.
+    """
     judge, wins = Searcher(game, rollouts), threats.searcher(game)
 
     def accept(states: np.ndarray) -> np.ndarray:
@@ -57,7 +61,7 @@ def balanced(game: Game, within: float = 0.1, rollouts: int = 400) -> Callable[[
 
 
 def openings_for(game: Game, n: int, seed: int) -> list[list[int]]:
-    """n openings for a match: random moves, and at Gomoku, which who begins would win, four that leave it even."""
+    """n openings for a match: random moves; four, and balanced, at Gomoku, which whoever begins would win."""
     if game.name.startswith("gomoku"):
         return openings(game, n, seed, plies=4, accept=balanced(game))
     return openings(game, n, seed)
