@@ -335,7 +335,7 @@ def test_big_scripts_load_only_where_they_are_needed(name, visit):
     assert ("mathjax/tex-chtml.js" in loaded) == ('class="math ' in text)
 
 
-@pytest.mark.parametrize("name", sorted({*CHAPTERS} - {"generative/06-summary"}))  # which sets no exercises
+@pytest.mark.parametrize("name", CHAPTERS)
 def test_the_solution_fold_opens_by_keyboard(name, open_page):
     page = open_page(f"{name}.html")
     folds = page.locator("details:has(div.cell_input)", has_text="BEGIN SOLUTION")
