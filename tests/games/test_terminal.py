@@ -61,6 +61,7 @@ def test_the_same_seed_plays_the_same_match(capsys):
         (["match", "minimax:x", "random", "--game", "connect4"], "minimax wants a whole number"),
         (["match", "mtcs:10", "random", "--game", "connect4"], "no player is called 'mtcs:10'; there are: a run"),
         (["match", "random", "random", "--game", "conect4"], "did you mean connect4?"),
+        (["match", "alphazero-go9", "random"], "no player is called 'alphazero-go9'"),
         (["match", "random", "random"], "random plays any game: say which, with --game"),
         (["match", "random", "solver", "--game", "tictactoe"], "the solver knows connect4, not tictactoe"),
         (["match", "random", "random", "--game", "connect4", "--games", "3"], "even number of games"),

@@ -49,6 +49,8 @@ def player(side: str, game: Game | None, simulations: int, device="cpu") -> tupl
             raise GameError(f"{side} plays {own.name}, not {game.name}")
         evaluate = alphazero.evaluator(network.to(device), device)
         return players.Searcher(game or own, simulations, evaluate, f"{side} ({simulations} simulations)"), game or own
+    if kind not in ("random", "solver", "gtp", "mcts", "minimax"):
+        raise GameError(f"no player is called {side!r}; there are: {SIDES}")
     if game is None:
         raise GameError(f"{side} plays any game: say which, with --game")
     if side == "random":
