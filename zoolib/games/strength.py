@@ -40,6 +40,12 @@ def mistakes(player: Player, states=None, values=None) -> np.ndarray:
     return np.array([solver.is_mistake(v, action) for v, action in zip(values, chosen, strict=True)])
 
 
+def validation(game: Game, policy: Player) -> dict[str, float]:
+    """What training logs of a policy in percent, `validation_mistakes`: the share of the solved positions in which it
+    errs; nothing for games other than Connect Four, of which none are stored."""
+    return {"validation_mistakes": 100 * float(mistakes(policy).mean())} if game.name == "connect4" else {}
+
+
 def mistake_rates(player: Player) -> dict[str, dict]:
     """For each phase of Connect Four the share of solved positions in which the player errs: mean, low, high (a 95 %
     bootstrap interval) and positions.  A random legal move errs in more than half of them."""
