@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import torch
 import tyro
 from tqdm.auto import tqdm
 
@@ -145,6 +146,7 @@ def shipped(game: Game) -> str | None:
 
 def play(options: PlayOptions, read=input, say=print) -> int:
     """`zoolib play connect4`: a person against an agent, whose best moves are shown."""
+    torch.set_num_threads(1)  # for one position at a time; on a busy machine, more wait for each other without end
     side, game = side_and_game(options.source, options.opponent)
     agent, _ = player(side, game, options.simulations)
     states, moves = [game.init()], []
@@ -240,6 +242,7 @@ def gtp(options: GtpOptions, stdin=None, stdout=None) -> int:
     """`zoolib gtp go9`."""
     from zoolib.games.gtp import Engine
 
+    torch.set_num_threads(1)  # as in `play`
     side, game = side_and_game(options.source, options.opponent)
     if "komi" not in game.options:
         raise GameError(f"GTP is a protocol for Go, not for {game.name}")
