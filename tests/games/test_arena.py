@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zoolib.games import arena, go, lines, players
+from zoolib.games import arena, go, lines, minimax, players
 from zoolib.games.game import GameError
 
 C4 = lines.connect4()
@@ -19,6 +19,14 @@ def test_openings_differ_and_end_no_game():
     assert starts == arena.openings(C4, 60, seed=1) != arena.openings(C4, 60, seed=2)
     with pytest.raises(GameError, match="no 100 different openings"):
         arena.openings(C4, 100, seed=1, plies=1)
+
+
+def test_no_opening_of_connect_four_is_decided_at_once():
+    """After four random moves every tenth is: whoever moves has two discs side by side, and room at both ends."""
+    starts = arena.openings_for(C4, 100, seed=900)
+    assert {len(moves) for moves in starts} == {3}
+    assert not any(abs(minimax.minimax(C4, C4.play(C4.init(), *moves), 4)[0]) == 1 for moves in starts)
+    assert len(arena.openings_for(C4, 49, seed=1, plies=2)) == 49  # all there are
 
 
 def test_every_opening_is_played_with_either_colour():

@@ -66,6 +66,8 @@ def test_the_same_seed_plays_the_same_match(capsys):
         (["match", "random", "solver", "--game", "tictactoe"], "the solver knows connect4, not tictactoe"),
         (["match", "random", "random", "--game", "connect4", "--games", "3"], "even number of games"),
         (["match", "random", "random", "--game", "connect4", "--games", "0"], "even number of games"),
+        (["match", "random", "random", "--game", "connect4", "--plies", "2"], "no 100 different openings of 2 moves"),
+        (["match", "random", "random", "--game", "connect4", "--plies", "-1"], "has 0 moves or more, not -1"),
         (["match", "dqn-cartpole", "random"], "dqn-cartpole was trained by dqn, which plays no board game"),
         (["match", "random"], "zoolib match wants two players first"),
         (["match", "random", "gtp:nosuchprogram", "--game", "go9"], "nosuchprogram cannot be started"),

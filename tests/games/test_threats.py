@@ -188,4 +188,4 @@ def test_openings_of_gomoku_are_balanced():
     states = np.stack([GOMOKU.play(GOMOKU.init(), *moves) for moves in found])
     assert len(found) == 6 and all(len(moves) == 4 for moves in found) and accept(states).all()
     assert not accept(gomoku(FOUR_THREE)[None]).any()
-    assert arena.openings_for(lines.connect4(), 6, seed=1) == arena.openings(lines.connect4(), 6, seed=1)
+    assert arena.openings_for(lines.tictactoe(), 6, seed=1) == arena.openings(lines.tictactoe(), 6, seed=1)

@@ -22,7 +22,7 @@ def openings(game: Game, n: int, seed: int, plies: int | None = None, accept=Non
     for length in range(2, game.longest, 2) if plies is None else (plies,):
         found: dict[bytes, list[int]] = {}
         misses = 0
-        while len(found) < 2 * n and misses < 200:
+        while len(found) < 2 * n and misses < 1_000:
             state, moves = game.init(), []
             for _ in range(length):
                 action = int(rng.choice(np.flatnonzero(game.legal(state))))
@@ -60,11 +60,17 @@ def balanced(game: Game, within: float = 0.1, rollouts: int = 400) -> Callable[[
     return accept
 
 
-def openings_for(game: Game, n: int, seed: int) -> list[list[int]]:
-    """n openings for a match: random moves; four, and balanced, at Gomoku, which whoever begins would win."""
+def openings_for(game: Game, n: int, seed: int, plies: int | None = None) -> list[list[int]]:
+    """n openings for a match: random moves; four, and balanced, at Gomoku, which whoever begins would win; three at
+    Connect Four, as long as there are enough, because every tenth position after four is won in three more.
+
+    plies: another number of moves.
+    """
     if game.name.startswith("gomoku"):
-        return openings(game, n, seed, plies=4, accept=balanced(game))
-    return openings(game, n, seed)
+        return openings(game, n, seed, plies=4 if plies is None else plies, accept=balanced(game))
+    if game.name == "connect4" and n <= 200 and plies is None:
+        plies = 3  # they lead to 238 positions
+    return openings(game, n, seed, plies)
 
 
 def match(game: Game, first: Player, second: Player, games: int, seed: int = 0, starts=None, say=None) -> dict:
