@@ -22,7 +22,7 @@ def test_openings_differ_and_end_no_game():
 
 
 def test_no_opening_of_connect_four_is_decided_at_once():
-    """After four random moves every tenth is: whoever moves has two discs side by side, and room at both ends."""
+    """After four random moves some are: whoever moves has two discs side by side, and room at both ends."""
     starts = arena.openings_for(C4, 100, seed=900)
     assert {len(moves) for moves in starts} == {3}
     assert not any(abs(minimax.minimax(C4, C4.play(C4.init(), *moves), 4)[0]) == 1 for moves in starts)

@@ -62,7 +62,7 @@ def balanced(game: Game, within: float = 0.1, rollouts: int = 400) -> Callable[[
 
 def openings_for(game: Game, n: int, seed: int, plies: int | None = None) -> list[list[int]]:
     """n openings for a match: random moves; four, and balanced, at Gomoku, which whoever begins would win; three at
-    Connect Four, as long as there are enough, because every tenth position after four is won in three more.
+    Connect Four, as long as there are enough, because some positions after four are won in three more.
 
     plies: another number of moves.
     """
