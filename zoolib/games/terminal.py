@@ -81,8 +81,8 @@ class MatchOptions:
     """Games, an even number."""
     seed: int = 0
     """Of the openings, and of what is random in the players."""
-    plies: int | None = None
-    """Moves in each opening, played at random; None: as many as the game wants."""
+    plies: int = 0
+    """Moves in each opening, played at random; 0: as many as the game wants."""
     simulations: int = 64
     """Simulations a move of a network."""
     device: str = "auto"
@@ -97,7 +97,7 @@ def match(options: MatchOptions) -> int:
     if game is None:
         game = next((found[1] for found in map(weights_of, (options.first, options.second)) if found), None)
     device = pick_device(options.device, tiny=True)
-    if options.plies is not None and options.plies < 0:
+    if options.plies < 0:
         raise GameError(f"an opening has 0 moves or more, not {options.plies}")
     sides: list[players.Player] = []
     try:
@@ -105,7 +105,7 @@ def match(options: MatchOptions) -> int:
             sides.append(player(side, game, options.simulations, device)[0])
         with tqdm(total=options.games, unit="games", disable=None, leave=False) as bar:
             starts = None
-            if options.plies is not None:
+            if options.plies:
                 starts = arena.openings_for(game, options.games // 2, options.seed, options.plies)
             result = arena.match(
                 game, *sides, options.games, options.seed, starts, say=lambda done, _: bar.update(done - bar.n)
