@@ -202,7 +202,7 @@ def eight_bits(state: dict) -> dict:
     weights that would leave no room for others.  A network that loads them computes in float32 as always."""
     import torch
 
-    large = {name for name, tensor in state.items() if tensor.dim() == 2 and tensor.numel() > 100_000}
+    large = {name for name, tensor in state.items() if tensor.dim() == 2 and tensor.numel() > 40_000}
     return {name: tensor.to(torch.float8_e4m3fn) if name in large else tensor for name, tensor in state.items()}
 
 

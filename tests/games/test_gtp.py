@@ -497,11 +497,11 @@ def fuzz(n, seed, files):
     return obeyed
 
 
-def test_no_line_ends_the_engine(tmp_path):
+def test_no_line_ends_the_engine(tmp_path, long):
     for name, text in {"a": "(;SZ[5];B[aa];W[bb];W[cc])", "b": "(;SZ[3];B[aa];W[a", "c": "(;SZ[9]AB[aa])"}.items():
         (tmp_path / name).write_text(text)
     files = [str(tmp_path / name) for name in "abcd"]
-    obeyed = fuzz(5_000, 7, files)
+    obeyed = fuzz(100_000 if long else 5_000, 7, files)
     assert set(obeyed) == set(gtp.COMMANDS)
 
 

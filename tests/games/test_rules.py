@@ -1,5 +1,7 @@
 """The rules of every game beside OpenSpiel's, move by move, and Go's superko beside brute force."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -44,8 +46,8 @@ def agree(game, state, theirs, legal=None):
     ],
     ids=lambda value: getattr(value, "name", value),
 )
-def test_games_of_lines_agree_with_openspiel(game, peer, n):
-    for state, theirs in random_games(game, pyspiel.load_game(peer), n, seed=1):
+def test_games_of_lines_agree_with_openspiel(game, peer, n, long):
+    for state, theirs in random_games(game, pyspiel.load_game(peer), 10_000 if long else n, seed=1):
         agree(game, state, theirs)
 
 
@@ -105,13 +107,15 @@ def test_superko_bans_what_brute_force_bans(height, width, n, suicide):
     assert banned_without_capture or height > 3  # on small boards, looking up captures alone is not enough
 
 
-def test_go_agrees_with_openspiel_up_to_the_first_repetition():
+def test_go_agrees_with_openspiel_up_to_the_first_repetition(long):
     """OpenSpiel's Go lists a move that repeats a position as legal, and ends the game there; so what it lists is
-    compared as far as superko does not ban it.  Its returns are ±1, and the scores are compared by themselves."""
+    compared as far as superko does not ban it.  Its returns are ±1, so the score is where its winner changes: the
+    game is played again with half a point of komi less than Black's lead, and with half a point more."""
     game, rng = go.go(9), np.random.default_rng(2)
-    peer = pyspiel.load_game("go(board_size=9,komi=7.0,max_game_length=162)")
+    with_komi = functools.cache(lambda komi: pyspiel.load_game(f"go(board_size=9,komi={komi},max_game_length=162)"))
+    peer = with_komi(7.0)
     to_theirs = [(8 - a // 9) * 9 + a % 9 if a < 81 else 81 for a in range(82)]
-    for _ in range(100):
+    for _ in range(10_000 if long else 100):
         state, theirs = game.init(), peer.new_initial_state()
         while not game.outcome(state)[0]:
             ours, listed = game.legal(state), np.zeros(82, bool)
@@ -126,3 +130,9 @@ def test_go_agrees_with_openspiel_up_to_the_first_repetition():
             theirs.apply_action(to_theirs[action])
         assert theirs.is_terminal()
         assert game.outcome(state)[1] == theirs.returns()[game.to_play(state)]
+        lead = go.score(game, state)[0] + 7.0
+        for komi, winner in ((lead - 0.5, 0), (lead + 0.5, 1)):
+            again = with_komi(komi).new_initial_state()
+            for action in theirs.history():
+                again.apply_action(action)
+            assert again.returns()[winner] == 1
