@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-NAMES = "run_overhead sum_tree dqn_cartpole a2c_cartpole ddpg_pendulum dni_speed gan_step search gnugo".split()
+NAMES = "run_overhead sum_tree dqn_cartpole a2c_cartpole ddpg_pendulum dni_speed gan_step search gnugo thinking".split()
 
 
 def main(names: list[str]) -> int:
