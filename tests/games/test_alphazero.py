@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from zoolib.games import alphazero, arena, catalogue, networks, players, selfplay
+from zoolib.games import alphazero, arena, catalogue, lines, networks, players, selfplay
 from zoolib.games.game import GameError
 from zoolib.pretrained import WeightsError, load_weights
 from zoolib.run import Run, RunError
@@ -122,6 +122,17 @@ def test_dead_units_are_counted():
         network.first[1].weight.zero_()
         network.first[1].bias.fill_(-1)
     assert networks.dead_units(network, planes) >= before + 0.1
+
+
+def test_a_small_memory_is_learned_from():
+    trained = alphazero.train(dataclasses.replace(SMALL, window=50), run=run())
+    assert any(parameter.abs().sum() > 0 for parameter in trained.network.policy.parameters())
+
+
+def test_a_board_of_another_size_is_not_the_solved_game():
+    game = lines.connect4(4, 5, connect=3)
+    assert game.name == "connect3_4x5" and lines.connect4().name == "connect4"
+    alphazero.train(dataclasses.replace(SMALL, iterations=3), game=game, run=run())
 
 
 def test_a_wrong_setting_is_named():

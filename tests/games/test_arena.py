@@ -21,6 +21,13 @@ def test_openings_differ_and_end_no_game():
         arena.openings(C4, 100, seed=1, plies=1)
 
 
+def test_moves_in_another_order_are_no_other_opening():
+    game = go.go(5)
+    starts = arena.openings(game, 600, seed=0, plies=4)
+    boards = {game.play(game.init(), *moves)[:25].tobytes() for moves in starts}
+    assert len(boards) == 600  # though Go's states remember the boards before
+
+
 def test_no_opening_of_connect_four_is_decided_at_once():
     """After four random moves some are: whoever moves has two discs side by side, and room at both ends."""
     starts = arena.openings_for(C4, 100, seed=900)

@@ -73,6 +73,26 @@ def test_a_kept_subtree_is_what_a_search_from_there_would_start_with():
     assert (kept.visits() == plain.visits()).all()  # the rule is deterministic, and so is the evaluation
 
 
+def test_halving_over_a_kept_subtree_plays_what_it_has_not_dropped():
+    game, rng = lines.connect4(), np.random.default_rng(4)
+    many = search.Search(game, 32, 200)
+    many.run(200, evaluate_many(game), rng.gumbel(size=(32, 7)))
+    many.advance(many.best())
+    before, noise = many.visits(), rng.gumbel(size=(32, 7))
+    many.run(30, evaluate_many(game), noise)
+    now = many.visits() - before
+    chosen = many.best(noise)
+    assert (now[np.arange(32), chosen] == now.max(1)).all()
+    assert (many.visits().argmax(1) != chosen).any()  # those that led before are not what this search ended with
+
+
+def test_a_full_tree_is_refused():
+    many = search.Search(lines.connect4(), 2, 20, keep=False)
+    many.run(20, evaluate_many(many.game))
+    with pytest.raises(GameError, match="the trees are full"):
+        many.run(20, evaluate_many(many.game))
+
+
 def test_no_kept_tree_grows_beyond_its_room():
     game, rng = lines.tictactoe(), np.random.default_rng(0)
     many = search.Search(game, 16, 20)

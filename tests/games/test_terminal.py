@@ -61,7 +61,7 @@ def test_the_same_seed_plays_the_same_match(capsys):
         (["match", "minimax:x", "random", "--game", "connect4"], "minimax wants a whole number"),
         (["match", "mtcs:10", "random", "--game", "connect4"], "no player is called 'mtcs:10'; there are: a run"),
         (["match", "random", "random", "--game", "conect4"], "did you mean connect4?"),
-        (["match", "alphazero-go9", "random"], "no player is called 'alphazero-go9'"),
+        (["match", "alphazero-go11", "random"], "no player is called 'alphazero-go11'"),
         (["match", "random", "random"], "random plays any game: say which, with --game"),
         (["match", "random", "solver", "--game", "tictactoe"], "the solver knows connect4, not tictactoe"),
         (["match", "random", "random", "--game", "connect4", "--games", "3"], "even number of games"),
@@ -72,6 +72,16 @@ def test_the_same_seed_plays_the_same_match(capsys):
         (["match", "random"], "zoolib match wants two players first"),
         (["match", "random", "gtp:nosuchprogram", "--game", "go9"], "nosuchprogram cannot be started"),
         (["match", "random", "gtp:cat", "--game", "connect4"], "GTP is a protocol for Go, not for connect4"),
+        (["match", "gtp:true", "random", "--game", "go5", "--games", "2"], "true "),
+        (["match", "gtp:cat", "random", "--game", "go5", "--games", "2"], "cat answers 'boardsize 5' with 'boardsize"),
+        (["match", 'gtp:"abc', "random", "--game", "go5"], "'\"abc' is no command: No closing quotation"),
+        (["match", "gtp: ", "random", "--game", "go5"], "gtp: wants a command, such as"),
+        (["match", "mcts:10000000", "random", "--game", "go19"], "10000000 simulations want 87 GB at go19; at most"),
+        (["match", "random", "random", "--game", "go5", "--seed", "-1"], "seed must be 0 or more, not -1"),
+        (["play", "tictactoe", "--seed", "-1"], "seed must be 0 or more, not -1"),
+        (["gtp", "go5", "--seed", "-1"], "seed must be 0 or more, not -1"),
+        (["gtp", "go5", "--komi", "nan"], "komi must be a multiple of a half, such as 7 or 6.5, not nan"),
+        (["gtp", "go5", "--komi", "inf"], "komi must be a multiple of a half, such as 7 or 6.5, not inf"),
         (["play", "conect4"], "no game is called 'conect4'; did you mean connect4?"),
         (["play", "go8"], "odd size"),
         (["play", "connect4", "--opponent", "mtcs:3"], "no player is called 'mtcs:3'"),
@@ -81,6 +91,8 @@ def test_the_same_seed_plays_the_same_match(capsys):
         (["train", "alphazero", "--game", "chess"], "no game is called 'chess'"),
         (["train", "alphazero", "--budget", "huge"], "no budget is called 'huge'"),
         (["train", "alphazero", "--simulations", "0"], "simulations must be at least 2, not 0"),
+        (["train", "alphazero", "--window", "0"], "window must be at least 1, not 0"),
+        (["train", "alphazero", "--weight-decay", "-1"], "weight_decay must be 0 or more, not -1.0"),
     ],
 )
 def test_a_mistake_gets_one_sentence(args, sentence, capsys):
@@ -109,6 +121,18 @@ def test_undo_takes_back_ones_own_move_and_the_answer():
 def test_the_agent_shows_what_it_looked_at(agent):
     said = played(["quit"], source=agent, second=True, simulations=16)
     assert "% of visits, value " in said and "against " + agent in said
+
+
+def test_the_move_that_is_played_leads_the_analysis(agent):
+    """Sequential halving leaves two moves with equally many visits."""
+    network, game, _ = terminal.weights_of(agent)
+    player, ties = players.Searcher(game, 16, alphazero.evaluator(network)), 0
+    for state in (game.init(), *(game.play(game.init(), a) for a in range(9))):
+        action = player.choose(state[None], np.zeros(1, np.uint64), [[]])[0]
+        seen = player.analysis()
+        ties += seen[0][1] == seen[1][1]
+        assert seen[0][0] == action
+    assert ties
 
 
 def test_an_analysis_is_of_the_visits_that_were_made():

@@ -84,7 +84,9 @@ class Config:
     def __post_init__(self):
         if self.network not in ("lines", "mlp", "tower"):
             raise RunError(f"network must be one of lines, mlp, tower, not {self.network!r}")
-        least = dict.fromkeys(("width", "blocks", "iterations", "workers", "moves", "batch_size", "window_start"), 1)
+        least = dict.fromkeys(
+            ("width", "blocks", "iterations", "workers", "moves", "batch_size", "window_start", "window"), 1
+        )
         least |= {"simulations_start": 2, "simulations": 2, "considered": 2, "openings": 0, "games": self.workers}
         for name, smallest in least.items():
             if getattr(self, name) < smallest:
@@ -92,6 +94,8 @@ class Config:
         for name in ("learning_rate", "samples", "clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise RunError(f"{name} must be a positive number, not {getattr(self, name)}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise RunError(f"weight_decay must be 0 or more, not {self.weight_decay}")
         for name in ("average", "td_lambda", "full_search"):
             if not 0 <= getattr(self, name) <= 1:
                 raise RunError(f"{name} must lie between 0 and 1, not {getattr(self, name)}")
@@ -326,7 +330,7 @@ class State:
         window, rate = window_at(config, iteration), learning_rate_at(config, iteration)
         self.optimizer.param_groups[0]["lr"] = rate
         self.owed = min(self.owed, 10_000 * config.samples)
-        ready = len(self.replay) >= min(window, 4 * config.batch_size)
+        ready = len(self.replay) >= min(window, self.replay.capacity, 4 * config.batch_size)
         for _ in range(least(int(self.owed / config.batch_size) if ready else 0, group)):
             self.owed -= config.batch_size
             self.learn(loss, window, run, group)

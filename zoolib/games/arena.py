@@ -13,7 +13,8 @@ from zoolib.stats import bootstrap_interval
 
 
 def openings(game: Game, n: int, seed: int, plies: int | None = None, accept=None) -> list[list[int]]:
-    """n openings, random moves from `seed`: no two lead to the same position, and none ends the game.
+    """n openings, random moves from `seed`: no two lead to the same position, though perhaps to mirror images, and
+    none ends the game.
 
     plies: moves in each; None takes the fewest, an even number, of which there are twice as many as asked for.
     accept(states) -> bool [n] drops openings, such as those that are won already.
@@ -31,13 +32,14 @@ def openings(game: Game, n: int, seed: int, plies: int | None = None, accept=Non
                 if game.outcome(state)[0]:
                     break
             over = game.outcome(state)[0]
-            new = not over and state.tobytes() not in found and (accept is None or bool(accept(state[None])[0]))
+            seen = game.encode(state).tobytes()  # and not the state, which may know in which order moves were played
+            new = not over and seen not in found and (accept is None or bool(accept(state[None])[0]))
             misses = 0 if new else misses + 1
             if new:
-                found[state.tobytes()] = moves
+                found[seen] = moves
         if len(found) >= (2 * n if plies is None else n):
             return list(found.values())[:n]
-    raise GameError(f"{game.name} has no {n} different openings of {plies} moves")
+    raise GameError(f"{game.name} has no {n} different openings" + ("" if plies is None else f" of {plies} moves"))
 
 
 def balanced(game: Game, within: float = 0.1, rollouts: int = 400) -> Callable[[np.ndarray], np.ndarray]:

@@ -15,6 +15,7 @@ the hashes of all positions since the empty board.
 from __future__ import annotations
 
 import functools
+import math
 
 import numba
 import numpy as np
@@ -38,7 +39,7 @@ def go(size: int = 9, komi: float = 7.0, suicide: bool = False) -> Game:
 @functools.cache
 def make(height: int, width: int, komi: float = 7.0, suicide: bool = False) -> Game:
     """Go on any rectangle: the tests compare 2 by 3 with brute force."""
-    if komi * 2 != int(komi * 2):
+    if not math.isfinite(komi) or komi * 2 != int(komi * 2):
         raise GameError(f"komi must be a multiple of a half, such as 7 or 6.5, not {komi}")
     cells = height * width
     longest = 2 * cells

@@ -5,7 +5,8 @@ answered once, when the search is done.
 
 GTP lets a colour move twice in a row, which Go does not.  Here a move out of turn gives the turn to its colour and
 counts passes anew; no move is added, and two passes of one colour do not end the game.  After the end, by two passes,
-`genmove` passes, and a stone that is played takes the game up again.
+`genmove` passes, and a stone that is played takes the game up again.  After twice as many moves as the board has points
+no stone may be played.
 
 Handicap stones stand there before the first move: what led to them is no repetition, and cannot be undone.  White gets
 no points for them beyond the komi.

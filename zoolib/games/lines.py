@@ -108,7 +108,8 @@ def tictactoe() -> Game:
 
 def connect4(height: int = 6, width: int = 7, connect: int = 4) -> Game:
     """Four in a row on 6 by 7 where stones fall; an action is a column."""
-    return make("connect4", height, width, connect, True)
+    usual = (height, width, connect) == (6, 7, 4)
+    return make("connect4" if usual else f"connect{connect}_{height}x{width}", height, width, connect, True)
 
 
 def gomoku(size: int = 9, connect: int = 5) -> Game:

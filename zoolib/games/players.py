@@ -7,6 +7,7 @@ them.
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import subprocess
 from pathlib import Path
@@ -17,6 +18,7 @@ from zoolib.games import mcts, minimax, search, solver
 from zoolib.games.game import Game, GameError
 
 MEMORY = 256 * 2**20  # bytes of trees that are searched side by side
+MOST = 4 * 2**30  # bytes that one tree may take
 
 Analysis = list[tuple[int, int, float, float, list[int]]]
 """Moves, best first: action, visits, value in [-1, 1] to the player to move, the policy's prior, and the line of play
@@ -66,6 +68,11 @@ class Searcher(Player):
         self.name = name or f"mcts:{simulations}"
         self.rule = mcts.puct if evaluate else mcts.ucb
         each = (simulations + 1) * (game.actions * 24 + 32)
+        if each > MOST:
+            most = int(MOST / each * simulations)
+            raise GameError(
+                f"{simulations} simulations want {each / 1e9:.0f} GB at {game.name}; at most {most} are done"
+            )
         self.batch = max(1, min(256, MEMORY // each))
         self._search = None
 
@@ -94,6 +101,8 @@ class Searcher(Player):
             return []
         t = self._search.trees
         visits = self._search.visits()[0]
+        # halving leaves the last two with equally many visits; then the improved policy says which is played
+        policy = self._search.improved()[0][0] if self.evaluate else np.zeros(len(visits))
 
         def line(action: int) -> list[int]:
             """What the search expects from an action on: the most visited moves."""
@@ -103,7 +112,7 @@ class Searcher(Player):
                 node = t.child[0, node, actions[-1]]
             return actions
 
-        seen = [int(a) for a in np.argsort(-visits, kind="stable") if visits[a]]
+        seen = [int(a) for a in np.lexsort((-policy, -visits)) if visits[a]]
         return [
             (a, int(visits[a]), float(t.total[0, 0, a] / t.visits[0, 0, a]), float(t.prior[0, 0, a]), line(a))
             for a in seen
@@ -169,13 +178,19 @@ class Program(Player):
     def __init__(self, game: Game, command: str):
         if game.name.rstrip("0123456789") != "go":
             raise GameError(f"GTP is a protocol for Go, not for {game.name}")
-        self.game, self.name = game, Path(shlex.split(command)[0]).name
+        try:
+            words = shlex.split(command)
+        except ValueError as error:
+            raise GameError(f"{command!r} is no command: {error}") from None
+        if not words:
+            raise GameError('gtp: wants a command, such as gtp:"gnugo --mode gtp"')
+        self.game, self.name = game, Path(words[0]).name
         try:
             self.process = subprocess.Popen(
-                shlex.split(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+                words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, errors="replace"
             )
         except OSError as error:
-            raise GameError(f"{shlex.split(command)[0]} cannot be started: {error.strerror}") from None
+            raise GameError(f"{words[0]} cannot be started: {error.strerror}") from None
 
     def ask(self, command: str) -> str:
         """The program's answer to a command.  Raises GameError for an error, and where the program has ended."""
@@ -188,7 +203,7 @@ class Program(Player):
         for line in self.process.stdout:
             if line.strip():
                 lines.append(line.rstrip())
-            elif lines:
+            if lines and (not line.strip() or lines[0][0] not in "=?"):
                 break
         if not lines or not lines[0].startswith("="):
             raise GameError(f"{self.name} answers {command!r} with {lines[0] if lines else 'its end'!r}")
@@ -212,7 +227,8 @@ class Program(Player):
 
     def close(self) -> None:
         """End the program."""
-        self.process.stdin.close()
+        with contextlib.suppress(OSError):  # it may have ended by itself
+            self.process.stdin.close()
         try:
             self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:

@@ -370,6 +370,7 @@ class Search:
         )
         self.planes = np.zeros((batch, *game.shape), np.float32)
         self.rows = np.zeros(batch, np.int64)
+        self.halved = False  # whether the last search halved at the root
         self.reset()
 
     def reset(self, states: np.ndarray | None = None, games: np.ndarray | slice = slice(None)) -> None:
@@ -399,6 +400,9 @@ class Search:
         t.left[:] = simulations
         if t.left.max() > self.simulations:
             raise GameError(f"this search has room for {self.simulations} simulations, not {t.left.max()}")
+        if (np.maximum(t.size, 1) + t.left).max() > t.child.shape[1]:
+            raise GameError("the trees are full: advance to a move, or reset them, before the next search")
+        self.halved = noise is not None
         np.copyto(t.before, np.where(t.size[:, None] > 0, t.visits[:, 0], 0))
         while n := self.core.descend(t, self.planes, self.rows, noise, schedule):
             rows = self.rows[:n]
@@ -418,11 +422,13 @@ class Search:
         return policy, values
 
     def best(self, noise: np.ndarray | None = None) -> np.ndarray:
-        """The action to play in each game [B]: of the most visited ones that of the highest logit + noise + σ(q)."""
+        """The action to play in each game [B]: of the most visited ones that of the highest logit + noise + σ(q).
+
+        After sequential halving only the visits of this search count, not those of a kept subtree."""
         policy, _ = self.improved()
-        with np.errstate(divide="ignore"):
-            worth = np.log(policy) + (0 if noise is None else noise)
-        visits = np.where(self.trees.prior[:, 0] >= 0, self.trees.visits[:, 0], -1)
+        worth = np.log(np.maximum(policy, 1e-300)) + (0 if noise is None else noise)
+        visits = self.trees.visits[:, 0] - (self.trees.before if self.halved else 0)
+        visits = np.where(self.trees.prior[:, 0] >= 0, visits, -1)
         return np.where(visits == visits.max(1, keepdims=True), worth, -np.inf).argmax(1)
 
     def look(self) -> Seen:

@@ -91,8 +91,15 @@ class MatchOptions:
     """Print one JSON object: wins, draws, losses, score, low, high, and the moves of every game."""
 
 
+def check_seed(seed: int) -> None:
+    """Raises GameError for a negative one."""
+    if seed < 0:
+        raise GameError(f"seed must be 0 or more, not {seed}")
+
+
 def match(options: MatchOptions) -> int:
     """`zoolib match`."""
+    check_seed(options.seed)
     game = catalogue.named(options.game) if options.game else None
     if game is None:
         game = next((found[1] for found in map(weights_of, (options.first, options.second)) if found), None)
@@ -153,6 +160,7 @@ def shipped(game: Game) -> str | None:
 
 def play(options: PlayOptions, read=input, say=print) -> int:
     """`zoolib play connect4`: a person against an agent, whose best moves are shown."""
+    check_seed(options.seed)
     torch.set_num_threads(1)  # for one position at a time; on a busy machine, more wait for each other without end
     side, game = side_and_game(options.source, options.opponent)
     agent, _ = player(side, game, options.simulations)
@@ -249,6 +257,7 @@ def gtp(options: GtpOptions, stdin=None, stdout=None) -> int:
     """`zoolib gtp go9`."""
     from zoolib.games.gtp import Engine
 
+    check_seed(options.seed)
     torch.set_num_threads(1)  # as in `play`
     side, game = side_and_game(options.source, options.opponent)
     if "komi" not in game.options:
