@@ -12,7 +12,9 @@ import io
 import json
 import os
 import shlex
+import signal
 import sys
+import threading
 from dataclasses import dataclass, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated
@@ -50,6 +52,13 @@ IMAGES_USAGE = """zoolib images --dataset SET --gan KIND --out FOLDER [--budget 
   KIND  gan, dcgan, lsgan, wgan or wgan-gp
 
 FOLDER then holds samples.png, walk.png, .gif and .mp4, training.gif and .mp4, metrics.json and the weights.
+"""
+
+
+PLAY_USAGE = """zoolib play POLICY [--video FILE.mp4]    watch a trained policy: a run folder, or shipped weights
+zoolib play GAME [--opponent PLAYER]     a board game against an agent, in the terminal: connect4, go7, gomoku9, ...
+
+`zoolib play dqn-cartpole --help` and `zoolib play connect4 --help` list the options of either.
 """
 
 
@@ -96,10 +105,24 @@ def parse(options, args: list[str], prog: str):
         lines = [line if line.strip("-") else "" for line in lines]
         rest = lines[1:] if lines[1] else lines[2:]
         wrong = " ".join(rest[: rest.index("")] if "" in rest else rest)
+        wrong = wrong.replace("invalid literal for int() with base 10:", "a whole number is wanted, not")
         flags = [word.strip(",") for line in lines for word in line.split() if word.startswith("--")]
         near = [flag for flag in flags if flag not in [*args, "--help"]]
         hint = f"; perhaps {near[0]}" if near and wrong.startswith("Unrecognized") else ""
         raise UsageError(f"{wrong}{hint} ({prog} --help lists the options)") from None
+
+
+@contextlib.contextmanager
+def _ending_at_once():
+    """Ctrl-C ends a command that has nothing to lose at once, in compiled code too: while numba compiles, the exception
+    that Python makes of it would be swallowed."""
+    in_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL) if in_main else None
+    try:
+        yield
+    finally:
+        if in_main:
+            signal.signal(signal.SIGINT, before)
 
 
 def train(args: list[str]) -> int:
@@ -157,6 +180,8 @@ def _train(name: str, flags: list[str], command: list[str]):
         raise UsageError("one of the options is given an empty text")
     if options.resume and options.out is None:
         raise UsageError("--resume needs --out, the folder of the run to go on with")
+    if options.resume:
+        _check_algorithm(options.out, name)
     run = Run(
         options.out,
         seed=options.seed,
@@ -169,8 +194,18 @@ def _train(name: str, flags: list[str], command: list[str]):
     )
     if not options.quiet:
         run.announce = f"{name} on {getattr(config, task.name)}, {preset.words}"
-    run.figures |= {"command": "zoolib " + " ".join(command)}
+    run.figures |= {"command": shlex.join(["zoolib", *command])}
     return run, algorithm.train(config, run=run)
+
+
+def _check_algorithm(out: Path, name: str) -> None:
+    """Refuse to go on with a run of another algorithm, whose options are all others."""
+    try:
+        began = json.loads((out / "config.json").read_text())["algorithm"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # a new run; or a damaged one, of which Run says so
+    if began != name:
+        raise UsageError(f"{out} holds a run of {began}, not of {name}; choose another --out")
 
 
 def _end(run, command: list[str]) -> int:
@@ -193,9 +228,9 @@ class EvaluateOptions:
     source: Annotated[str, tyro.conf.Positional]
     """A run folder, or the name of shipped weights."""
     episodes: int = 100
-    """Episodes to play; test images are always looked at once each."""
+    """Episodes to play; images and board games have tests of their own."""
     seed: int = 0
-    """Which held-out start states; never those of training or validation."""
+    """Which held-out start states, never those of training or validation; for episodes only."""
     json: bool = False
     """Print one JSON object: mean, low, high, episodes and the return of each."""
 
@@ -205,6 +240,8 @@ def evaluate(args: list[str]) -> int:
     _check_counts(options)
     algorithm, state, header = _load(options.source)
     if hasattr(algorithm, "evaluate"):  # it judges its own weights: no episodes are played
+        if (options.episodes, options.seed) != (EvaluateOptions.episodes, EvaluateOptions.seed):
+            raise UsageError(f"--episodes and --seed are for policies; {options.source} is judged in one way only")
         result = algorithm.evaluate(state, header)
     else:
         from zoolib.rl.evaluate import evaluate as measure
@@ -238,15 +275,19 @@ class PlayOptions:
 
 
 def play(args: list[str]) -> int:
+    if args[:1] in (["-h"], ["--help"]):
+        print(PLAY_USAGE)
+        return 0
     if args and _is_board_game(args[0]):
         from zoolib.games import terminal
 
-        return terminal.play(_parse_source(terminal.PlayOptions, args, "zoolib play"))
+        with _ending_at_once():
+            return terminal.play(_parse_source(terminal.PlayOptions, args, "zoolib play"))
     options = _parse_source(PlayOptions, args, "zoolib play")
     if options.video is not None and options.video.suffix != ".mp4":
         raise UsageError(f"--video wants a name that ends in .mp4, not {options.video}")
     _check_counts(options)
-    algorithm, state, header = _load(options.source)
+    algorithm, state, header = _load(options.source, game=True)
     if hasattr(algorithm, "evaluate"):
         raise UsageError(f"{options.source} was trained on images, and there is nothing to play; evaluate it instead")
     policy, config = algorithm.load(state, header)
@@ -265,13 +306,13 @@ def play(args: list[str]) -> int:
 
 def _is_board_game(source: str) -> bool:
     """Whether a source is a game of zoolib.games, or plays one."""
-    if Path(source).is_dir():
-        try:
-            return json.loads((Path(source) / "config.json").read_text())["algorithm"] == "alphazero"
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
     from zoolib import pretrained
 
+    if Path(source).is_dir():
+        try:
+            return pretrained.load_weights(Path(source) / "weights.safetensors")[1].get("algorithm") == "alphazero"
+        except (OSError, pretrained.WeightsError):
+            return False
     if source in pretrained.names():
         return source.startswith("alphazero-")
     from zoolib.games import catalogue
@@ -279,6 +320,7 @@ def _is_board_game(source: str) -> bool:
     return catalogue.is_game(source)
 
 
+@_ending_at_once()
 def match(args: list[str]) -> int:
     from zoolib.games import terminal
 
@@ -288,6 +330,7 @@ def match(args: list[str]) -> int:
     return terminal.match(parse(terminal.MatchOptions(tyro.MISSING, tyro.MISSING), args, "zoolib match"))
 
 
+@_ending_at_once()
 def gtp(args: list[str]) -> int:
     from zoolib.games import terminal
 
@@ -300,11 +343,16 @@ def grade(args: list[str]) -> int:
     return grade_command(args)
 
 
-def _load(source: str):
-    """The algorithm's module, the tensors and their header, from a run folder or from shipped weights."""
+def _load(source: str, game: bool = False):
+    """The algorithm's module, the tensors and their header, from a run folder or from shipped weights.
+
+    game: whether it might have been a board game, too.
+    """
     from zoolib import pretrained
 
     folder = Path(source)
+    if folder.name == "weights.safetensors" and folder.is_file():
+        raise UsageError(f"{source} is a file: name its folder, {folder.parent}")
     if folder.exists():
         if not (folder / "config.json").is_file():
             raise UsageError(f"{source} is not a run folder: it holds no config.json")
@@ -314,8 +362,15 @@ def _load(source: str):
     elif source in pretrained.names():
         state, header = pretrained.load(source)
     else:
-        shipped = ", ".join(pretrained.names()) or "none yet"
-        raise UsageError(f"{source!r} is neither a run folder nor shipped weights ({shipped})")
+        near = difflib.get_close_matches(source, pretrained.names(), n=1)
+        near = near or [name for name in pretrained.names() if name == f"alphazero-{source}"]
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(pretrained.names()) or 'none yet'}"
+        also = ""
+        if game:
+            from zoolib.games.catalogue import NAMES
+
+            also = f"a game ({', '.join(NAMES)}) nor "
+        raise UsageError(f"{source!r} is neither {also}a run folder nor shipped weights; {hint}")
     if header.get("algorithm") not in ALGORITHMS:
         raise UsageError(f"{source} was trained by {header.get('algorithm')!r}, which this zoolib does not have")
     return importlib.import_module(ALGORITHMS[header["algorithm"]]), state, header
@@ -331,7 +386,8 @@ def _check_counts(options) -> None:
 def _parse_source(options_type, args: list[str], prog: str):
     """Parse options whose first argument is a source, which has no default."""
     if not args or (args[0].startswith("-") and args[0] not in ("-h", "--help")):
-        raise UsageError(f"{prog} wants a run folder or the name of shipped weights first")
+        game = {"zoolib play": "a game such as connect4, ", "zoolib gtp": "a game such as go7, "}.get(prog, "")
+        raise UsageError(f"{prog} wants {game}a run folder or the name of shipped weights first")
     return parse(options_type(source=tyro.MISSING), args, prog)
 
 

@@ -108,3 +108,63 @@ def test_python_that_numba_reads_otherwise_is_named():
 
     with pytest.raises(GameError, match="encode does one thing in Python and another compiled"):
         laws.check(replace(game, rules=plain._replace(encode=encode)), games=5)
+
+
+@pytest.mark.parametrize(
+    "wrong, says",
+    [
+        ({"shape": (1, 3)}, "three positive numbers, channels, height and width, not .1, 3."),
+        ({"actions": 0}, "actions must be at least 1, not 0"),
+        ({"rules": plain[:5]}, "the six functions init, step, legal, outcome, to_play, encode, not 5"),
+        ({"rules": plain._replace(step=lambda state: None)}, "step must be a function of .state, action."),
+    ],
+)
+def test_a_game_that_cannot_be_is_refused_as_it_is_made(wrong, says):
+    with pytest.raises(GameError, match=says):
+        replace(game, **wrong)
+
+
+def in_the_fourth_row(state, planes):
+    plain.encode(state, planes)
+    if state[9] > 2:
+        planes[0, 3, 0] = 1
+
+
+def one_beyond(state, action):
+    plain.step(state, action)
+    if state[9] > 2:
+        state[len(state)] = 1
+
+
+@pytest.mark.parametrize(
+    "wrong, says",
+    [
+        ({"state_size": 10}, "too small"),
+        ({"actions": 8}, "too small"),
+        ({"shape": (1, 3, 3)}, "too small"),
+        ({"rules": plain._replace(encode=in_the_fourth_row)}, "encode: .* too small.*moves: "),
+        ({"rules": plain._replace(step=one_beyond)}, "step: .* too small.*moves: "),
+    ],
+)
+def test_sizes_that_are_too_small_are_named_before_compiled_code_writes_beyond_them(wrong, says):
+    with pytest.raises(GameError, match=says):
+        laws.check(replace(game, symmetries=None, **wrong), games=3)
+
+
+def test_an_outcome_that_is_no_pair_is_named():
+    with pytest.raises(GameError, match="outcome must return two things, .* not 1"):
+        laws.check(replace(game, rules=plain._replace(outcome=lambda state: 1)), games=1)
+
+
+def looks(state):
+    return state[10] != 0
+
+
+def to_play_by_a_helper(state):
+    looks(state)
+    return state[9] % 2
+
+
+def test_a_helper_that_is_not_compiled_is_named():
+    mine = replace(game, rules=game.rules._replace(to_play=to_play_by_a_helper))
+    assert mine.compiled is None and mine.why_not == "looks lacks @numba.njit"

@@ -2,8 +2,12 @@
 
 import io
 import json
+import shlex
+import signal
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +16,7 @@ from tests.games.test_alphazero import SMALL, run
 from zoolib.cli import main
 from zoolib.games import alphazero, arena, catalogue, players, solver, strength, terminal
 from zoolib.games.game import GameError
+from zoolib.pretrained import load_weights
 
 
 @pytest.fixture(scope="module")
@@ -57,12 +62,20 @@ def test_the_same_seed_plays_the_same_match(capsys):
 @pytest.mark.parametrize(
     "args, sentence",
     [
-        (["match", "mcts:0", "random", "--game", "connect4"], "mcts wants a whole number of at least 1, such as mcts"),
-        (["match", "minimax:x", "random", "--game", "connect4"], "minimax wants a whole number"),
-        (["match", "mtcs:10", "random", "--game", "connect4"], "no player is called 'mtcs:10'; there are: a run"),
+        (
+            ["match", "mcts:0", "random", "--game", "connect4"],
+            "mcts wants a whole number from 1 to 10000000, as in mcts",
+        ),
+        (["match", "mcts:1e3", "random"], "mcts wants a whole number from 1 to 10000000, as in mcts:100, not '1e3'"),
+        (["match", "minimax:x", "random", "--game", "connect4"], "minimax wants a whole number from 1 to 100"),
+        (["match", "rollouts", "random", "--game", "connect4"], "no player is called 'rollouts'; there are: a run"),
+        (["match", "mtcs:10", "random", "--game", "connect4"], "no player is called 'mtcs:10'; did you mean mcts:10?"),
+        (["match", "random", "alphazero-connect5"], "'alphazero-connect5'; did you mean alphazero-connect4?"),
+        (["match", "", "random"], "a player is named by an empty text"),
+        (["match", "random", "random", "--game", "connect4", "--games", "4.5"], "a whole number is wanted, not '4.5'"),
         (["match", "random", "random", "--game", "conect4"], "did you mean connect4?"),
         (["match", "alphazero-go11", "random"], "no player is called 'alphazero-go11'"),
-        (["match", "random", "random"], "random plays any game: say which, with --game"),
+        (["match", "random", "random"], "random and random play any game: say which, with --game"),
         (["match", "random", "solver", "--game", "tictactoe"], "the solver knows connect4, not tictactoe"),
         (["match", "random", "random", "--game", "connect4", "--games", "3"], "even number of games"),
         (["match", "random", "random", "--game", "connect4", "--games", "0"], "even number of games"),
@@ -82,6 +95,12 @@ def test_the_same_seed_plays_the_same_match(capsys):
         (["gtp", "go5", "--seed", "-1"], "seed must be 0 or more, not -1"),
         (["gtp", "go5", "--komi", "nan"], "komi must be a multiple of a half, such as 7 or 6.5, not nan"),
         (["gtp", "go5", "--komi", "inf"], "komi must be a multiple of a half, such as 7 or 6.5, not inf"),
+        (["play", "chess"], "'chess' is neither a game (tictactoe, connect4, "),
+        (["play"], "zoolib play wants a game such as connect4, a run folder or"),
+        (["evaluate", "connect4"], "did you mean alphazero-connect4?"),
+        (["evaluate", "alphazero-connect4", "--episodes", "5"], "--episodes and --seed are for policies"),
+        (["train", "alphazero", "--game", "gomoku3"], "Gomoku boards here have a size from 5 to 26, not 3"),
+        (["train", "alphazero", "--games", "8", "--workers", "3"], "games must be a multiple of the 3 workers, not 8"),
         (["play", "conect4"], "no game is called 'conect4'; did you mean connect4?"),
         (["play", "go8"], "odd size"),
         (["play", "connect4", "--opponent", "mtcs:3"], "no player is called 'mtcs:3'"),
@@ -99,6 +118,72 @@ def test_a_mistake_gets_one_sentence(args, sentence, capsys):
     assert main(args) == 2
     said = capsys.readouterr().err
     assert sentence in said and said.startswith("zoolib: ") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [["match"], ["play"], ["evaluate"]])
+def test_a_file_of_weights_is_named_by_its_folder(command, agent, capsys):
+    assert main([*command, f"{agent}/weights.safetensors", *["random"] * (command == ["match"])]) == 2
+    assert f"weights.safetensors is a file: name its folder, {agent}" in capsys.readouterr().err
+
+
+def test_a_run_is_played_whatever_became_of_its_config(agent, tmp_path, capsys, monkeypatch):
+    (tmp_path / "config.json").write_text("{")
+    (tmp_path / "weights.safetensors").write_bytes(Path(agent, "weights.safetensors").read_bytes())
+    monkeypatch.setattr("sys.stdin", io.StringIO("quit\n"))
+    assert main(["play", str(tmp_path)]) == 0
+    assert "You play tictactoe against" in capsys.readouterr().out
+
+
+def test_weights_of_a_game_of_ones_own_say_that_they_want_it(tmp_path, capsys):
+    nim = replace(catalogue.named("tictactoe"), name="nim")
+    alphazero.train(SMALL, game=nim, run=run(tmp_path / "nim"))
+    assert main(["match", str(tmp_path / "nim"), "random"]) == 2
+    assert "'nim'" in (said := capsys.readouterr().err) and "loaded in Python, with game=" in said
+    state, header = load_weights(tmp_path / "nim" / "weights.safetensors")
+    assert alphazero.load(state, header, nim)[1] is nim
+
+
+def test_a_game_that_breaks_a_law_is_not_trained_on():
+    with pytest.raises(GameError, match="more than `longest` says"):
+        alphazero.train(SMALL, game=replace(catalogue.named("tictactoe"), longest=6))
+
+
+def test_a_run_of_another_algorithm_is_not_gone_on_with(agent, capsys):
+    assert main(["train", "dqn", "--out", agent, "--resume"]) == 2
+    assert f"{agent} holds a run of alphazero, not of dqn" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_a_match_also_while_numba_compiles(monkeypatch):
+    """There the exception that Python makes of it is swallowed."""
+    before, seen = signal.getsignal(signal.SIGINT), []
+    monkeypatch.setattr(terminal, "match", lambda options: seen.append(signal.getsignal(signal.SIGINT)) or 0)
+    assert main(["match", "random", "random"]) == 0
+    assert seen == [signal.SIG_DFL] and signal.getsignal(signal.SIGINT) == before
+
+
+def test_a_command_is_recorded_as_it_can_be_typed_again(tmp_path):
+    out = tmp_path / "a run"
+    args = [
+        "train",
+        "alphazero",
+        "--game",
+        "tictactoe",
+        "--iterations",
+        "1",
+        "--games",
+        "8",
+        "--quiet",
+        "--out",
+        str(out),
+    ]
+    assert main(args) == 0
+    command = json.loads((out / "metrics.json").read_text())["command"]
+    assert shlex.split(command) == ["zoolib", *args]
+
+
+def test_a_game_of_go_ends_with_its_score():
+    said = played(["pass"], source="go5", opponent="random", seed=12)  # with which chance passes, too
+    assert "random has won.  Score: W+7" in said
 
 
 def test_weights_of_one_game_do_not_play_another(agent, capsys):

@@ -22,8 +22,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from zoolib.games import catalogue, mcts, networks, players, search, selfplay, strength
-from zoolib.games.game import Game
+from zoolib.games import catalogue, laws, mcts, networks, players, search, selfplay, strength
+from zoolib.games.game import Game, GameError
 from zoolib.parallel import Group
 from zoolib.pretrained import WeightsError, save_weights
 from zoolib.run import Run, RunError
@@ -36,7 +36,7 @@ class Config:
     """AlphaZero on a game of zoolib's, or on one of your own."""
 
     game: str = "connect4"
-    """tictactoe, connect4, gomoku9, go5, go9: see `catalogue`; gomoku and go take any size."""
+    """tictactoe, connect4, gomoku9, go5, go9 and so on: Gomoku of 5 to 26, Go of odd sizes up to 19."""
     network: str = "lines"
     """lines (windows in which a line lies whole, then fully connected), mlp, or tower (residual convolutions)."""
     width: int = 256
@@ -91,6 +91,8 @@ class Config:
         for name, smallest in least.items():
             if getattr(self, name) < smallest:
                 raise RunError(f"{name} must be at least {smallest}, not {getattr(self, name)}")
+        if self.games % self.workers:
+            raise RunError(f"games must be a multiple of the {self.workers} workers, not {self.games}")
         for name in ("learning_rate", "samples", "clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise RunError(f"{name} must be a positive number, not {getattr(self, name)}")
@@ -258,8 +260,12 @@ def train(
     rule(q, prior, visits, total) is the search's score of a move, plain arithmetic that numba can compile.
     network(config, game) makes the network.  game: one of your own, in place of config.game.
     watch(iteration, network) is called after each iteration, outside the time.
+    Raises GameError where your own game breaks one of the `laws` in three random games.
     """
-    game = game or catalogue.named(config.game)
+    if game is None:
+        game = catalogue.named(config.game)
+    else:
+        laws.check(game, games=3)
     group = Group()
     run = group.run(run)
     run.threads = run.threads or 1  # each worker computes for itself
@@ -281,7 +287,8 @@ def train(
             group.stop_together(run)
         run.figures |= {"positions": state.replay.count, "games": int(state.games)}
     if run.out is not None:
-        header = {"algorithm": "alphazero", "config": asdict(config), "seed": run.seed, **run.figures}
+        header = {"algorithm": "alphazero", "config": asdict(config), "game": game.name, "seed": run.seed}
+        header |= run.figures
         save_weights(Path(run.out) / "weights.safetensors", state.average.state_dict(), header)
     group.end()
     return Trained(state.average, game, config, run)
@@ -414,13 +421,15 @@ class State:
 
 
 def load(state: dict[str, torch.Tensor], header: dict, game: Game | None = None) -> tuple[nn.Module, Game, Config]:
-    """Network, game and Config of saved weights.  Raises WeightsError where they do not fit."""
+    """Network, game and Config of saved weights.  game: one of your own.  Raises WeightsError where they do not fit."""
     try:
         known = {f.name for f in fields(Config)}
         config = Config(**{name: value for name, value in header["config"].items() if name in known})
-        game = game or catalogue.named(config.game)
+        game = game or catalogue.named(header.get("game", config.game))
         network = make_network(config, game)
         network.load_state_dict(state)
+    except GameError as error:
+        raise WeightsError(f"{error}; weights of a game of your own are loaded in Python, with game=") from None
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise WeightsError(f"these weights do not fit their header: {str(error).splitlines()[0]}") from None
     return network.eval(), game, config

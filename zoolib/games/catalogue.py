@@ -18,7 +18,9 @@ def named(name: str) -> Game:
     if name in ("tictactoe", "connect4"):
         return getattr(lines, name)()
     match = re.fullmatch(r"(gomoku|go)(\d{1,3})", name)
-    if match and match[1] == "gomoku" and 5 <= int(match[2]) <= 26:
+    if match and match[1] == "gomoku":
+        if not 5 <= int(match[2]) <= 26:
+            raise GameError(f"Gomoku boards here have a size from 5 to 26, not {match[2]}")
         return lines.gomoku(int(match[2]))
     if match and match[1] == "go":
         return go.go(int(match[2]), KOMI.get(int(match[2]), 7.0))

@@ -1,4 +1,5 @@
-"""What a game is here: seven functions on plain arrays.  A game of your own is one call of `Game` (chapter games/05).
+"""What a game is here: six functions on plain arrays, its rules.  A game of your own is one call of `Game` (chapter
+games/05).
 
 A state is a flat int64 array, whatever a game keeps in it.  The functions change arrays in place, so that numba can
 compile them and a search can play hundreds of thousands of moves a second; where numba cannot, they run as they are.
@@ -7,6 +8,8 @@ compile them and a search can play hundreds of thousands of moves a second; wher
 from __future__ import annotations
 
 import functools
+import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -48,6 +51,16 @@ class Rules(NamedTuple):
     """encode(state, planes): the state as the player to move sees it, into zeros, float32 [C, H, W]."""
 
 
+TAKES = {
+    "init": ["state"],
+    "step": ["state", "action"],
+    "legal": ["state", "mask"],
+    "outcome": ["state"],
+    "to_play": ["state"],
+    "encode": ["state", "planes"],
+}
+
+
 @dataclass(frozen=True, eq=False)
 class Game:
     """A game for two with full information: its sizes, its rules, and how it is shown."""
@@ -76,22 +89,56 @@ class Game:
     options: dict = field(default_factory=dict)
     """What this game was made with, such as its board size."""
 
+    def __post_init__(self):
+        if len(self.shape) != 3 or min(self.shape) < 1:
+            raise GameError(f"shape must be three positive numbers, channels, height and width, not {self.shape}")
+        for name in ("actions", "state_size", "longest"):
+            if getattr(self, name) < 1:
+                raise GameError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if len(self.rules) != len(TAKES):
+            raise GameError(f"rules must be the six functions {', '.join(TAKES)}, not {len(self.rules)} of them")
+        for (name, takes), rule in zip(TAKES.items(), self.plain, strict=True):
+            try:
+                inspect.signature(rule).bind(*takes)
+            except TypeError:
+                raise GameError(f"{name} must be a function of ({', '.join(takes)})") from None
+
+    @functools.cached_property
+    def plain(self) -> Rules:
+        """The rules as Python runs them, which checks every index; compiled code writes wherever it is told to."""
+        return Rules(*(getattr(rule, "py_func", rule) for rule in self.rules))
+
     @functools.cached_property
     def compiled(self) -> Rules | None:
-        """The rules compiled by numba, or None where it cannot; `why_not` says why."""
+        """The rules compiled by numba, or None where it cannot; `why_not` says why.
+
+        Raises GameError where the opening position does not fit its arrays.
+        """
+        try:
+            self._begin(self.plain)
+        except IndexError as error:
+            raise GameError(f"{error}: are state_size, actions and shape of {self.name} too small?") from None
         try:
             made = Rules(*(numba.njit(f, nogil=True) if not hasattr(f, "py_func") else f for f in self.rules))
-            state, mask = np.zeros(self.state_size, np.int64), np.zeros(self.actions, np.bool_)
-            made.init(state)
-            made.legal(state, mask)
-            made.encode(state.copy(), np.zeros(self.shape, np.float32))
-            made.outcome(state)
-            made.to_play(state)
-            made.step(state.copy(), int(mask.argmax()))
+            self._begin(made)
         except (numba.core.errors.NumbaError, numba.core.errors.UnsupportedBytecodeError) as error:
-            object.__setattr__(self, "why_not", str(error).strip().splitlines()[-1])
+            # the sentence that says what is wrong stands below the name of numba's pass
+            said = next((line for line in str(error).splitlines() if line and not line.startswith("Failed in")), "")
+            helper = re.search(r"Untyped global name '(\w+)'.*<class 'function'>", said)
+            object.__setattr__(self, "why_not", f"{helper[1]} lacks @numba.njit" if helper else said)
             return None
         return made
+
+    def _begin(self, rules: Rules) -> None:
+        """Call each of the rules once, for the opening position."""
+        state, mask = np.zeros(self.state_size, np.int64), np.zeros(self.actions, np.bool_)
+        with np.errstate(over="ignore"):  # hashes wrap around
+            rules.init(state)
+            rules.legal(state, mask)
+            rules.encode(state.copy(), np.zeros(self.shape, np.float32))
+            rules.outcome(state)
+            rules.to_play(state)
+            rules.step(state.copy(), int(mask.argmax()))
 
     @functools.cached_property
     def fast(self) -> Rules:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from zoolib.games.game import Game, GameError, Rules
+from zoolib.games.game import Game, GameError
 
 
 def check(game: Game, games: int = 100, seed: int = 0) -> dict[str, float]:
@@ -30,21 +30,20 @@ def check(game: Game, games: int = 100, seed: int = 0) -> dict[str, float]:
             try:
                 mask = _position(game, state, len(moves), seen)
                 _views(game, state, mask, symmetries, twins)
-            except (GameError, IndexError) as error:
+                over, value = game.outcome(state)
+                if over and not moves:
+                    raise GameError("the game is over before it begins")
+                if over:
+                    break
+                action, mover = int(rng.choice(np.flatnonzero(mask))), game.to_play(state)
+                moves.append(action)
+                state = _step(game, state, action)
+            except GameError as error:
                 line = " ".join(game.move_name(a) for a in moves) or "none, this is how it begins"
                 raise GameError(f"{error} (moves: {line})") from None
-            over, value = game.outcome(state)
-            if over and not moves:
-                raise GameError("the game is over before it begins")
-            if over:
-                break
-            action = int(rng.choice(np.flatnonzero(mask)))
             choices.append(int(mask.sum()))
-            mover = game.to_play(state)
             for (_, back), twin in zip(symmetries, twins, strict=True):
                 game.fast.step(twin, int(back[action]))
-            game.fast.step(state, action)
-            moves.append(action)
         won = value if game.to_play(state) == 0 else -value
         lengths.append(len(moves))
         winners.append(won)
@@ -66,6 +65,7 @@ def _symmetries(game: Game) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def _position(game: Game, state: np.ndarray, moves: int, seen: dict) -> np.ndarray:
     """The laws of one position; returns its legal actions."""
+    written = _as_written(game, state)  # before anything compiled, which does not check its indices
     before, mask, planes = state.copy(), game.legal(state), game.encode(state)
     used = np.ones_like(mask)  # a search hands over the mask of the position before
     game.fast.legal(state, used)
@@ -87,6 +87,9 @@ def _position(game: Game, state: np.ndarray, moves: int, seen: dict) -> np.ndarr
         raise GameError(f"the game goes on after {moves} moves, more than `longest` says")
     if not np.isfinite(planes).all():
         raise GameError("encode puts numbers into the planes that are not finite")
+    for name, compiled in {"legal": mask, "encode": planes, "outcome": over, "to_play": player}.items():
+        if np.any(written[name] != compiled):
+            raise GameError(f"{name} does one thing in Python and another compiled")
     other = seen.setdefault(planes.tobytes(), mask)
     if not over and (other != mask).any():
         raise GameError(
@@ -95,30 +98,39 @@ def _position(game: Game, state: np.ndarray, moves: int, seen: dict) -> np.ndarr
         )
     if over:
         del seen[planes.tobytes()]
-    if game.compiled is not None:
-        _as_written(game, state, mask, planes, over)
     return mask
 
 
-def _as_written(game: Game, state: np.ndarray, mask: np.ndarray, planes: np.ndarray, over: bool) -> None:
-    """The compiled rules must do what the same Python does."""
-    plain = Rules(*(getattr(rule, "py_func", rule) for rule in game.rules))
-    action = int(mask.argmax())
-    results = {"legal": (mask, np.zeros_like(mask)), "encode": (planes, np.zeros_like(planes))}
-    ends = [np.array([rules.outcome(state)[0], rules.to_play(state)]) for rules in (game.fast, plain)]
-    results["outcome or to_play"] = (ends[0], ends[1])
-    after = [state.copy(), state.copy()]
-    if not over:
-        game.fast.step(after[0], action)
-    with np.errstate(over="ignore"):  # hashes wrap around
-        plain.legal(state, results["legal"][1])
-        plain.encode(state, results["encode"][1])
-        if not over:
-            plain.step(after[1], action)
-    results["step"] = (after[0], after[1])
-    for name, (compiled, written) in results.items():
-        if (compiled != written).any():
-            raise GameError(f"{name} does one thing in Python and another compiled")
+def _plainly(game: Game, name: str, *given):
+    """What a rule returns as Python runs it, which misses no index."""
+    try:
+        with np.errstate(over="ignore"):  # hashes wrap around
+            return getattr(game.plain, name)(*given)
+    except IndexError as error:
+        raise GameError(f"{name}: {error}; are state_size, actions or shape too small?") from None
+
+
+def _as_written(game: Game, state: np.ndarray) -> dict:
+    """What the rules say of a position as Python, the name of each to what it says."""
+    state, mask, planes = state.copy(), np.zeros(game.actions, np.bool_), np.zeros(game.shape, np.float32)
+    _plainly(game, "legal", state, mask)
+    _plainly(game, "encode", state, planes)
+    ended = _plainly(game, "outcome", state)
+    if not isinstance(ended, tuple) or len(ended) != 2:
+        raise GameError(f"outcome must return two things, whether the game is over and its value, not {ended!r}")
+    return {"legal": mask, "encode": planes, "outcome": ended[0], "to_play": _plainly(game, "to_play", state)}
+
+
+def _step(game: Game, state: np.ndarray, action: int) -> np.ndarray:
+    """The state after an action, the same in Python and compiled."""
+    after = state.copy()
+    _plainly(game, "step", after, action)
+    if game.compiled is not None:
+        compiled = state.copy()
+        game.fast.step(compiled, action)
+        if (compiled != after).any():
+            raise GameError("step does one thing in Python and another compiled")
+    return after
 
 
 def _views(game: Game, state: np.ndarray, mask: np.ndarray, symmetries: list, twins: list[np.ndarray]) -> None:

@@ -19,7 +19,9 @@ import numpy as np
 from zoolib.games import mcts
 from zoolib.games.game import Game, GameError, nth
 
-VISIT_SCALE, VALUE_SCALE = 50.0, 0.1  # c_visit and c_scale of Danihelka et al., for values in [-1, 1]
+# c_visit and c_scale of Danihelka et al., here for values in [-1, 1] as they are: the paper's 1.0, for Go, and its 0.1,
+# for Atari's, are for values that have been rescaled to [0, 1]
+VISIT_SCALE, VALUE_SCALE = 50.0, 0.1
 
 Evaluate = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """evaluate(planes [n, C, H, W]) -> logits [n, actions], and values to the players to move [n]."""

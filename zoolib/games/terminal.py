@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,17 +15,22 @@ import torch
 import tyro
 from tqdm.auto import tqdm
 
-from zoolib.games import alphazero, arena, catalogue, players
+from zoolib.games import alphazero, arena, catalogue, players, sgf
 from zoolib.games.game import Game, GameError
 from zoolib.pretrained import load, load_weights, names
 from zoolib.run import pick_device
 
 SIDES = "a run folder, the name of shipped weights, mcts:N, minimax:D, solver, random or gtp:COMMAND"
+KINDS = {"mcts": ("100", 10**7), "minimax": ("4", 100)}  # followed by a number: an example, and the largest
 
 
 def weights_of(source: str):
     """Network, game and Config of a run folder or of shipped weights; None where `source` is neither."""
+    if not source:
+        raise GameError(f"a player is named by an empty text; there are: {SIDES}")
     folder = Path(source)
+    if folder.name == "weights.safetensors" and folder.is_file():
+        raise GameError(f"{source} is a file: name its folder, {folder.parent}")
     if (folder / "weights.safetensors").is_file():
         state, header = load_weights(folder / "weights.safetensors")
     elif folder.is_dir():
@@ -37,34 +44,36 @@ def weights_of(source: str):
     return alphazero.load(state, header)
 
 
+def untrained(side: str) -> Callable[[Game], players.Player]:
+    """What makes the player that a text names, for a game.  Raises GameError, with what there is, for another text."""
+    kind, colon, number = side.partition(":")
+    if side in ("random", "solver"):
+        return players.Random if side == "random" else players.Solver
+    if kind in KINDS:
+        example, most = KINDS[kind]
+        if not (number.isascii() and number.isdigit() and 1 <= int(number) <= most):
+            raise GameError(f"{kind} wants a whole number from 1 to {most}, as in {kind}:{example}, not {number!r}")
+        return lambda game: (players.Searcher if kind == "mcts" else players.Minimax)(game, int(number))
+    if kind == "gtp" and number:
+        return lambda game: players.Program(game, number)
+    near = difflib.get_close_matches(kind, [*names(), *KINDS, "random", "solver", "gtp"], n=1)
+    hint = f"did you mean {near[0]}{colon}{number}?" if near else f"there are: {SIDES}"
+    raise GameError(f"no player is called {side!r}; {hint}")
+
+
 def player(side: str, game: Game | None, simulations: int, device="cpu") -> tuple[players.Player, Game]:
     """The player that a text names, and its game.  Raises GameError, with what there is, for another text.
 
     game: None takes the one that the weights play.
     """
-    kind, _, number = side.partition(":")
     found = weights_of(side)
-    if found is not None:
-        network, own, _ = found
-        if game is not None and own.name != game.name:
-            raise GameError(f"{side} plays {own.name}, not {game.name}")
-        evaluate = alphazero.evaluator(network.to(device), device)
-        return players.Searcher(game or own, simulations, evaluate, f"{side} ({simulations} simulations)"), game or own
-    if kind not in ("random", "solver", "gtp", "mcts", "minimax"):
-        raise GameError(f"no player is called {side!r}; there are: {SIDES}")
-    if game is None:
-        raise GameError(f"{side} plays any game: say which, with --game")
-    if side == "random":
-        return players.Random(game), game
-    if side == "solver":
-        return players.Solver(game), game
-    if kind == "gtp" and number:
-        return players.Program(game, number), game
-    if kind in ("mcts", "minimax"):
-        if not (number.isascii() and number.isdigit() and 1 <= int(number) <= 10**7):
-            raise GameError(f"{kind} wants a whole number of at least 1, such as {kind}:{100 if kind == 'mcts' else 4}")
-        return (players.Searcher if kind == "mcts" else players.Minimax)(game, int(number)), game
-    raise GameError(f"no player is called {side!r}; there are: {SIDES}")
+    if found is None:
+        return untrained(side)(game), game
+    network, own, _ = found
+    if game is not None and own.name != game.name:
+        raise GameError(f"{side} plays {own.name}, not {game.name}")
+    evaluate = alphazero.evaluator(network.to(device), device)
+    return players.Searcher(game or own, simulations, evaluate, f"{side} ({simulations} simulations)"), game or own
 
 
 @dataclass
@@ -103,6 +112,10 @@ def match(options: MatchOptions) -> int:
     game = catalogue.named(options.game) if options.game else None
     if game is None:
         game = next((found[1] for found in map(weights_of, (options.first, options.second)) if found), None)
+    if game is None:
+        for side in (options.first, options.second):
+            untrained(side)
+        raise GameError(f"{options.first} and {options.second} play any game: say which, with --game")
     device = pick_device(options.device, tiny=True)
     if options.plies < 0:
         raise GameError(f"an opening has 0 moves or more, not {options.plies}")
@@ -175,7 +188,8 @@ def play(options: PlayOptions, read=input, say=print) -> int:
             say(f"\n{game.render(state)}\n")
             if over:
                 won = value if yours else -value
-                say("A draw." if won == 0 else "You have won." if won > 0 else f"{agent.name} has won.")
+                score = f"  Score: {sgf.area(game, state)}" if game.territory else ""
+                say(("A draw." if won == 0 else "You have won." if won > 0 else f"{agent.name} has won.") + score)
                 return 0
             if yours:
                 action = asked(read, say, game, state, named)
@@ -206,6 +220,7 @@ def asked(read, say, game: Game, state: np.ndarray, named: dict[str, int]) -> in
         try:
             words = read("your move: ").strip().lower()
         except EOFError:
+            say("")
             return None
         if words in ("quit", "exit", "q"):
             return None
