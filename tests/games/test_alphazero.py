@@ -4,12 +4,13 @@ import dataclasses
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from zoolib.games import alphazero, arena, catalogue, lines, networks, players, selfplay
+from zoolib.games import alphazero, arena, catalogue, lines, mcts, networks, players, selfplay
 from zoolib.games.game import GameError
 from zoolib.pretrained import WeightsError, load_weights
 from zoolib.run import Run, RunError
@@ -175,6 +176,18 @@ def test_two_processes_play_apart_and_learn_together(tmp_path):
     assert (tmp_path / "run" / "weights.safetensors").is_file()
     fresh = alphazero.make_network(SMALL, catalogue.named("tictactoe")).state_dict()
     assert not torch.equal(first["policy.weight"], fresh["policy.weight"])
+
+
+def test_after_a_resume_the_second_process_draws_new_numbers(monkeypatch):
+    """It keeps nothing, and counts on from where the first stands."""
+    game, place = catalogue.named("tictactoe"), SimpleNamespace(world=2, rank=1)
+    run = SimpleNamespace(device=torch.device("cpu"), seed=1)
+    state = alphazero.State(alphazero.make_network(SMALL, game), game, SMALL, run, mcts.puct, place)
+    begun = state.workers[0].begun.copy()
+    monkeypatch.setattr(torch.distributed, "broadcast", lambda counts, _: counts.copy_(torch.tensor([30, 7])))
+    state.follow(place)
+    assert state.updates == 30 and all(worker.rounds == 7 for worker in state.workers)
+    assert (state.workers[0].begun >= begun + 7).all()
 
 
 @pytest.mark.parametrize("name", ["tictactoe", "connect4", "go5"])

@@ -273,6 +273,7 @@ def train(
     state = State(network(config, game), game, config, run, rule, group)
     with run.track(state=state), ThreadPoolExecutor(config.workers + 1) as threads:
         group.agree(run, [state.network, state.average], [state.optimizer])
+        state.follow(group)
         for iteration in run.steps(config.iterations, unit="iterations"):
             new = state.iterate(iteration, loss, threads, run, group)
             run.log(positions=sum(len(g.target) for g in new), games=len(new), simulations=state.simulations)
@@ -323,6 +324,19 @@ class State:
         ]
         self.owed, self.updates, self.games, self.simulations = 0.0, 0, 0, 0
         self.rank = group.rank
+
+    def follow(self, group: Group) -> None:
+        """After a resume, count on from where the first process stands: the others keep nothing, and would draw the
+        random numbers of their first games again."""
+        if group.world == 1:
+            return
+        counts = torch.tensor([self.updates, int(self.workers[0].rounds[0])])
+        dist.broadcast(counts, 0)
+        if group.rank:
+            self.updates, rounds = counts.tolist()
+            for worker in self.workers:
+                worker.rounds[0] = rounds
+                worker.begun += rounds * worker.games
 
     def iterate(self, iteration: int, loss: Callable, threads, run: Run, group: Group) -> list[selfplay.Positions]:
         """Play with the weights as they are and, at the same time, learn from the games of the iterations before."""
