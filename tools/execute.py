@@ -37,8 +37,8 @@ PARAMETERS = {"budget": "quick", "seed": 0}
 FORMAT = 1
 # More cores run no more chapters at once: the times that readers see are those of a laptop.
 SLOTS = min(2, os.cpu_count() or 1)
-# A quick chapter takes a minute or two; a cell that takes this long hangs.
-CELL_SECONDS = 300
+# A quick chapter takes a minute or two, on a slow machine six; a cell that takes this long hangs.
+CELL_SECONDS = 600
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
