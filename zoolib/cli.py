@@ -283,7 +283,7 @@ def play(args: list[str]) -> int:
 
         with _ending_at_once():
             return terminal.play(_parse_source(terminal.PlayOptions, args, "zoolib play"))
-    options = _parse_source(PlayOptions, args, "zoolib play")
+    options = _parse_source(PlayOptions, args, "zoolib play", "a game such as connect4, ")
     if options.video is not None and options.video.suffix != ".mp4":
         raise UsageError(f"--video wants a name that ends in .mp4, not {options.video}")
     _check_counts(options)
@@ -334,7 +334,7 @@ def match(args: list[str]) -> int:
 def gtp(args: list[str]) -> int:
     from zoolib.games import terminal
 
-    return terminal.gtp(_parse_source(terminal.GtpOptions, args, "zoolib gtp"))
+    return terminal.gtp(_parse_source(terminal.GtpOptions, args, "zoolib gtp", "a game such as go7, "))
 
 
 def grade(args: list[str]) -> int:
@@ -383,11 +383,10 @@ def _check_counts(options) -> None:
         raise UsageError(f"--seed must lie between 0 and 2^48, not {options.seed}")
 
 
-def _parse_source(options_type, args: list[str], prog: str):
-    """Parse options whose first argument is a source, which has no default."""
+def _parse_source(options_type, args: list[str], prog: str, also: str = ""):
+    """Parse options whose first argument is a source, which has no default; `also` says what else it may be."""
     if not args or (args[0].startswith("-") and args[0] not in ("-h", "--help")):
-        game = {"zoolib play": "a game such as connect4, ", "zoolib gtp": "a game such as go7, "}.get(prog, "")
-        raise UsageError(f"{prog} wants {game}a run folder or the name of shipped weights first")
+        raise UsageError(f"{prog} wants {also}a run folder or the name of shipped weights first")
     return parse(options_type(source=tyro.MISSING), args, prog)
 
 

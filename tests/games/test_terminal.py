@@ -75,7 +75,7 @@ def test_the_same_seed_plays_the_same_match(capsys):
         (["match", "random", "random", "--game", "connect4", "--games", "4.5"], "a whole number is wanted, not '4.5'"),
         (["match", "random", "random", "--game", "conect4"], "did you mean connect4?"),
         (["match", "alphazero-go11", "random"], "no player is called 'alphazero-go11'"),
-        (["match", "random", "random"], "random and random play any game: say which, with --game"),
+        (["match", "random", "random"], "random and random do not say which game: add --game"),
         (["match", "random", "solver", "--game", "tictactoe"], "the solver knows connect4, not tictactoe"),
         (["match", "random", "random", "--game", "connect4", "--games", "3"], "even number of games"),
         (["match", "random", "random", "--game", "connect4", "--games", "0"], "even number of games"),

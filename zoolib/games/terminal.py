@@ -115,7 +115,7 @@ def match(options: MatchOptions) -> int:
     if game is None:
         for side in (options.first, options.second):
             untrained(side)
-        raise GameError(f"{options.first} and {options.second} play any game: say which, with --game")
+        raise GameError(f"{options.first} and {options.second} do not say which game: add --game")
     device = pick_device(options.device, tiny=True)
     if options.plies < 0:
         raise GameError(f"an opening has 0 moves or more, not {options.plies}")
