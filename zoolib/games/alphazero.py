@@ -113,8 +113,8 @@ PRESETS = {
         "under a minute on two CPU cores",
     ),
     ("connect4", "quick"): (
-        {"openings": 24, "iterations": 195, "batch_size": 512, "learning_rate": 6e-3},
-        "about two minutes on two CPU cores",
+        {"openings": 24, "iterations": 400, "batch_size": 512, "learning_rate": 6e-3},
+        "two minutes on two CPU cores with bfloat16, eight on two without",
     ),
     ("connect4", "full"): (
         {"openings": 24, "iterations": 6_000, "width": 384, "blocks": 3, "simulations_start": 24, "simulations": 48}
