@@ -5,8 +5,13 @@ python -m benchmarks.thinking           prints rows as JSON (`make results`)
 
 from __future__ import annotations
 
+import itertools
 import json
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+
+import torch
 
 from zoolib.games import alphazero, arena, players, strength, terminal
 from zoolib.pretrained import load
@@ -35,4 +40,8 @@ def main(folder: Path) -> dict:
 
 
 if __name__ == "__main__":
-    print(json.dumps([rate(name, simulations) for name in AGAINST for simulations in SIMULATIONS]))
+    # a match each, on as many cores as there are
+    each = list(itertools.product(AGAINST, SIMULATIONS))
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(mp_context=spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        print(json.dumps(list(pool.map(rate, *zip(*each, strict=True)))))
