@@ -88,7 +88,8 @@ class Tower(nn.Module):
             nn.init.zeros_(head.bias)
 
     def forward(self, planes: torch.Tensor) -> Output:
-        x = self.blocks(self.first(planes))
+        x = planes.contiguous(memory_format=torch.channels_last)  # in which convolutions are a third faster on a CPU
+        x = self.blocks(self.first(x))
         values = self.value(x)
         if self.ownership is None:
             return Output(self.policy(x), values[:, 0].tanh())
