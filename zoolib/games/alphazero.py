@@ -36,7 +36,8 @@ class Config:
     """AlphaZero on a game of zoolib's, or on one of your own."""
 
     game: str = "connect4"
-    """tictactoe, connect4, gomoku9, go5, go9 and so on: Gomoku of 5 to 26, Go of odd sizes up to 19."""
+    """tictactoe, connect4, gomoku9, go5, go9 and so on: Gomoku of 5 to 26 (gomoku6-4: four in
+    a row), Go of odd sizes up to 19."""
     network: str = "lines"
     """lines (windows in which a line lies whole, then fully connected), mlp, or tower (residual convolutions)."""
     width: int = 256
@@ -155,7 +156,7 @@ def preset(game: str, budget: str = "quick") -> Preset:
     """The Config for a game and a budget.  Raises RunError or GameError for an unknown one."""
     if budget not in BUDGETS:
         raise RunError(f"no budget is called {budget!r}; there are: {', '.join(BUDGETS)}")
-    family = catalogue.named(game).name.rstrip("0123456789") if game != "connect4" else game
+    family = catalogue.named(game).name.rstrip("0123456789-") if game != "connect4" else game
     changes, words = PRESETS.get((family, budget), (GENERAL, "the general preset, not tried on this game"))
     return Preset(Config(game=game, **changes), f"budget {budget}: {words}")
 
@@ -338,6 +339,17 @@ class State:
                 worker.rounds[0] = rounds
                 worker.begun += rounds * worker.games
 
+    def share_statistics(self, group: Group) -> None:
+        """Batch normalisation's means and variances are no gradients, and each process has seen other positions: take
+        the mean of all processes'."""
+        if group.world == 1:
+            return
+        for network in (self.network, self.average):
+            for buffer in network.buffers():
+                if buffer.is_floating_point():
+                    dist.all_reduce(buffer)
+                    buffer /= group.world
+
     def iterate(self, iteration: int, loss: Callable, threads, run: Run, group: Group) -> list[selfplay.Positions]:
         """Play with the weights as they are and, at the same time, learn from the games of the iterations before."""
         config = self.config
@@ -355,6 +367,7 @@ class State:
         for _ in range(least(int(self.owed / config.batch_size) if ready else 0, group)):
             self.owed -= config.batch_size
             self.learn(loss, window, run, group)
+        self.share_statistics(group)
         new = [positions for work in playing for positions in work.result()]
         for positions in new:
             self.replay.add(positions)

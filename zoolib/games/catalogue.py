@@ -1,4 +1,5 @@
-"""Games by name, as the command line and the headers of weights say them: connect4, tictactoe, gomoku9, go9, go5."""
+"""Games by name, as the command line and the headers of weights say them: connect4, tictactoe, gomoku9, go9; gomoku6-4
+is four in a row on 6 by 6."""
 
 from __future__ import annotations
 
@@ -17,13 +18,15 @@ def named(name: str) -> Game:
     """The game called `name`; any size of Gomoku and of Go goes with its number.  Raises GameError with the known."""
     if name in ("tictactoe", "connect4"):
         return getattr(lines, name)()
-    match = re.fullmatch(r"(gomoku|go)(\d{1,3})", name)
-    if match and match[1] == "gomoku":
-        if not 5 <= int(match[2]) <= 26:
-            raise GameError(f"Gomoku boards here have a size from 5 to 26, not {match[2]}")
-        return lines.gomoku(int(match[2]))
-    if match and match[1] == "go":
-        return go.go(int(match[2]), KOMI.get(int(match[2]), 7.0))
+    if match := re.fullmatch(r"gomoku(\d{1,3})(?:-(\d{1,3}))?", name):
+        size, connect = int(match[1]), int(match[2] or 5)
+        if not 5 <= size <= 26:
+            raise GameError(f"Gomoku boards here have a size from 5 to 26, not {size}")
+        if not 3 <= connect <= size:
+            raise GameError(f"on a board of size {size} the line that wins has 3 to {size} stones, not {connect}")
+        return lines.gomoku(size, connect)
+    if match := re.fullmatch(r"go(\d{1,3})", name):
+        return go.go(int(match[1]), KOMI.get(int(match[1]), 7.0))
     near = difflib.get_close_matches(name, NAMES, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(NAMES)}"
     raise GameError(f"no game is called {name!r}; {hint}")
@@ -31,4 +34,5 @@ def named(name: str) -> Game:
 
 def is_game(name: str) -> bool:
     """Whether somebody who says this means a game: one that `named` knows, or is close to one."""
-    return re.fullmatch(r"(gomoku|go)\d{1,3}", name) is not None or bool(difflib.get_close_matches(name, NAMES, n=1))
+    known = re.fullmatch(r"go\d{1,3}|gomoku\d{1,3}(-\d{1,3})?", name)
+    return known is not None or bool(difflib.get_close_matches(name, NAMES, n=1))

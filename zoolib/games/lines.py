@@ -114,4 +114,4 @@ def connect4(height: int = 6, width: int = 7, connect: int = 4) -> Game:
 
 def gomoku(size: int = 9, connect: int = 5) -> Game:
     """Five or more in a row on a square board, freestyle: six win too, and so do lines along the edge."""
-    return make(f"gomoku{size}", size, size, connect, False)
+    return make(f"gomoku{size}" if connect == 5 else f"gomoku{size}-{connect}", size, size, connect, False)

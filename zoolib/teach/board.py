@@ -28,7 +28,7 @@ class Layout:
         self.cells = [int(c) for c in state[:count]]
         self.by_column = self.height > 1 and game.actions == self.width
         self.by_cell = not self.by_column and game.actions - count in (0, 1)
-        kind = game.name.rstrip("0123456789")
+        kind = game.name.rstrip("0123456789-")
         self.style = "discs" if kind == "connect" else "stones" if kind in ("go", "gomoku") else "grid"
         self.sides, self.cell = _SIDES[self.style], 40 if self.width > 5 else 64
         self.named = self.by_cell and count > 9 and re.fullmatch("[A-Za-z][0-9]+", game.move_name(0))
