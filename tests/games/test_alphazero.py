@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from zoolib import pretrained
 from zoolib.games import alphazero, arena, catalogue, lines, mcts, networks, players, selfplay
 from zoolib.games.game import GameError
+from zoolib.parallel import Group
 from zoolib.pretrained import WeightsError, load_weights
 from zoolib.run import Run, RunError
 
@@ -84,21 +86,23 @@ def test_it_learns_tic_tac_toe_well_enough_to_beat_chance():
     assert arena.match(trained.game, agent, players.Random(trained.game), 40, seed=1)["score"] > 0.7
 
 
-def test_a_resumed_run_ends_with_the_same_bits(tmp_path):
-    whole = alphazero.train(SMALL, run=run(tmp_path / "whole"))
+@pytest.mark.parametrize("network", ["lines", "tower"])
+def test_a_resumed_run_ends_with_the_same_bits(tmp_path, network):
+    config = dataclasses.replace(SMALL, network=network)
+    whole = alphazero.train(config, run=run(tmp_path / "whole"))
     half = run(tmp_path / "half", checkpoint_seconds=0)
 
     def stop(iteration, network):
         if iteration == 5:
             half.stop("interrupted")
 
-    alphazero.train(SMALL, run=half, watch=stop)
-    resumed = alphazero.train(SMALL, run=run(tmp_path / "half", resume=True))
+    alphazero.train(config, run=half, watch=stop)
+    resumed = alphazero.train(config, run=run(tmp_path / "half", resume=True))
     for a, b in zip(whole.network.state_dict().values(), resumed.network.state_dict().values(), strict=True):
         assert torch.equal(a, b)
     state, header = load_weights(tmp_path / "half" / "weights.safetensors")
-    network, game, config = alphazero.load(state, header)
-    assert config == SMALL and game.name == "tictactoe"
+    _, game, read = alphazero.load(state, header)
+    assert read == config and game.name == "tictactoe"
     with pytest.raises(WeightsError, match="do not fit"):
         alphazero.load(state, header | {"game": "connect4"})
 
@@ -108,11 +112,62 @@ def test_a_loss_of_the_wrong_shape_is_named():
         alphazero.train(SMALL, loss=lambda *a: alphazero.alphazero_loss(*a).mean(), run=run())
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_quarter_of_a_search_teaches_the_value_and_no_policy(whole):
+    """Playout-cap randomisation; the policy's weights begin at 0, where only its own loss can move them."""
+    game, config = catalogue.named("tictactoe"), dataclasses.replace(SMALL, full_search=0.5)
+    state = alphazero.State(alphazero.make_network(config, game), game, config, run(), mcts.puct, Group())
+    positions = selfplay.room(game, 64)
+    positions.planes[:] = np.random.default_rng(0).random(positions.planes.shape) < 0.3
+    positions.policy[:, 3], positions.target[:], positions.known[:] = 1, 0.5, whole
+    state.replay.add(positions)
+    state.optimizer.param_groups[0]["weight_decay"] = 0
+    state.learn(alphazero.alphazero_loss, 64, SimpleNamespace(log=lambda **_: None), Group())
+    assert state.network.value.weight.any()
+    assert bool(state.network.policy.weight.any()) == whole
+
+
+def test_some_searches_are_whole_and_the_others_a_quarter(monkeypatch):
+    game, asked = catalogue.named("tictactoe"), []
+    worker = selfplay.Worker(game, 4, 16, 16, 0, (1, 0, 0), mcts.puct)
+    search_on = worker.search.run
+    monkeypatch.setattr(worker.search, "run", lambda n, *rest: (asked.append(n), search_on(n, *rest)))
+    alike = lambda planes: (np.zeros((len(planes), 9)), np.zeros(len(planes)))  # noqa: E731
+    known = np.concatenate([p.known for p in worker.play(60, alike, 16, full=0.5)])
+    assert set(asked) == {16, 4} and 0.2 < known.mean() < 0.8 and 0.2 < asked.count(16) / 60 < 0.8
+
+
+def test_schedules_begin_and_end_where_the_config_says():
+    config = alphazero.Config(iterations=1_000, simulations_start=16, simulations=32, window_start=100, window=400)
+    assert [alphazero.simulations_at(config, i) for i in (0, 300, 600, 999)] == [16, 24, 32, 32]
+    assert [alphazero.window_at(config, i) for i in (0, 500, 1_000)] == [100, 250, 400]
+    rates = np.array([alphazero.learning_rate_at(config, i) for i in range(1_001)]) / config.learning_rate
+    assert rates[0] < 0.02 and 0.9 < rates.max() <= 1 and 80 <= rates.argmax() <= 120
+    assert (np.diff(rates[100:]) <= 0).all() and rates[-1] == pytest.approx(0.02)
+
+
+def test_fifteen_by_fifteen_is_trained_by_the_same_code():
+    config = dataclasses.replace(SMALL, game="gomoku15", network="tower", width=4, iterations=2, games=2, moves=2)
+    trained = alphazero.train(config, run=run())
+    moves = players.Searcher(trained.game, 4, trained.evaluate).choose(
+        trained.game.init()[None], np.zeros(1, np.uint64), [[]]
+    )
+    assert trained.game.legal(trained.game.init())[moves].all()
+
+
 def test_heads_for_area_learn_whose_the_board_is():
     config = dataclasses.replace(SMALL, game="go5", network="tower", width=8, iterations=30, full_search=0.5)
     trained = alphazero.train(config, run=run())
     output = trained.network(torch.zeros(2, *trained.game.shape))
     assert output.ownership.shape == (2, 5, 5) and output.score.shape == (2,)
+
+
+@pytest.mark.parametrize("name", ["connect4", "gomoku9", "go7", "go9"])
+def test_shipped_weights_beat_chance_without_a_search(name):
+    network, game, _ = alphazero.load(*pretrained.load(f"alphazero-{name}"))
+    agent = players.Policy(game, alphazero.evaluator(network))
+    starts = arena.openings(game, 10, seed=1, plies=2)
+    assert arena.match(game, agent, players.Random(game), 20, seed=1, starts=starts)["score"] > 0.8
 
 
 def test_dead_units_are_counted():
@@ -182,6 +237,30 @@ def test_two_processes_play_apart_and_learn_together(tmp_path):
     assert min(games) > 10 and all(torch.equal(first[name], second[name]) for name in first)
     assert (tmp_path / "run" / "weights.safetensors").is_file()
     assert first["policy.4.weight"].any()  # it begins at 0
+
+
+def test_torchrun_trains_from_the_command_line(tmp_path):
+    command = [
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        "-m",
+        "zoolib",
+        "train",
+        "alphazero",
+    ]
+    flags = "--game tictactoe --network mlp --width 16 --iterations 12 --games 16 --moves 4 --workers 1 --simulations 8"
+    more = "--batch-size 32 --window-start 100 --window 400 --quiet --seed 3 --out"
+    done = subprocess.run(
+        [sys.executable, *command, *flags.split(), *more.split(), str(tmp_path / "t")],
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    state, header = load_weights(tmp_path / "t" / "weights.safetensors")
+    assert header["game"] == "tictactoe" and state["policy.weight"].any()
 
 
 def test_after_a_resume_the_second_process_draws_new_numbers(monkeypatch):

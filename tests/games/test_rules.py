@@ -107,24 +107,27 @@ def test_superko_bans_what_brute_force_bans(height, width, n, suicide):
     assert banned_without_capture or height > 3  # on small boards, looking up captures alone is not enough
 
 
-def test_go_agrees_with_openspiel_up_to_the_first_repetition(long):
+@pytest.mark.parametrize("size, n", [(9, 100), (13, 6), (19, 3)])
+def test_go_agrees_with_openspiel_up_to_the_first_repetition(size, n, long):
     """OpenSpiel's Go lists a move that repeats a position as legal, and ends the game there; so what it lists is
     compared as far as superko does not ban it.  Its returns are ±1, so the score is where its winner changes: the
     game is played again with half a point of komi less than Black's lead, and with half a point more."""
-    game, rng = go.go(9), np.random.default_rng(2)
-    with_komi = functools.cache(lambda komi: pyspiel.load_game(f"go(board_size=9,komi={komi},max_game_length=162)"))
+    game, rng, cells = go.go(size), np.random.default_rng(2), size * size
+    with_komi = functools.cache(
+        lambda komi: pyspiel.load_game(f"go(board_size={size},komi={komi},max_game_length={2 * cells})")
+    )
     peer = with_komi(7.0)
-    to_theirs = [(8 - a // 9) * 9 + a % 9 if a < 81 else 81 for a in range(82)]
-    for _ in range(10_000 if long else 100):
+    to_theirs = [*((size - 1 - a // size) * size + a % size for a in range(cells)), cells]
+    for _ in range(100 * n if long else n):
         state, theirs = game.init(), peer.new_initial_state()
         while not game.outcome(state)[0]:
-            ours, listed = game.legal(state), np.zeros(82, bool)
+            ours, listed = game.legal(state), np.zeros(cells + 1, bool)
             listed[theirs.legal_actions()] = True
             listed = listed[to_theirs]
             assert not (ours & ~listed).any()
             for banned in np.flatnonzero(listed & ~ours):
                 assert theirs.child(to_theirs[banned]).is_terminal()
-            choices = np.flatnonzero(ours[:81]) if rng.random() < 0.98 and ours[:81].any() else [81]
+            choices = np.flatnonzero(ours[:cells]) if rng.random() < 0.98 and ours[:cells].any() else [cells]
             action = int(rng.choice(choices))
             game.fast.step(state, action)
             theirs.apply_action(to_theirs[action])
