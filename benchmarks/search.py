@@ -6,6 +6,8 @@ the search of zoolib/games/mcts.py, which asks the network for one position at a
 
 import copy
 import statistics
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,6 +18,17 @@ from zoolib.games import alphazero, catalogue, mcts, search
 from zoolib.games.game import nth
 
 GAMES, SIMULATIONS, ROUNDS = 256, 32, 5
+COLD = """
+import sys, time
+import numpy as np
+from zoolib.games import catalogue, search
+start = time.perf_counter()
+game = catalogue.named(sys.argv[1])
+trees = search.Search(game, 2, 8, keep=False)
+nothing = lambda planes: (np.zeros((len(planes), game.actions), np.float32), np.zeros(len(planes), np.float32))
+trees.run(8, nothing, np.zeros((2, game.actions)))
+print(time.perf_counter() - start)
+"""
 NETWORK = alphazero.Config(game="connect4", network="mlp", width=64, blocks=1)
 
 
@@ -82,7 +95,14 @@ def main(folder) -> dict:
         "times_openspiel": round(medians["playouts"] / medians["playouts_openspiel"], 2),
         "times_python": round(medians["network_two_threads"] / medians["network_python_one_game"], 1),
         "go_moves_a_second": round(go_moves()),
+        "cold_seconds": {name: cold(name) for name in ("tictactoe", "connect4", "gomoku9", "go9")},
     }
+
+
+def cold(name: str) -> float:
+    """Seconds until a new process has done its first search of a game: what compiling costs, imports left out."""
+    done = subprocess.run([sys.executable, "-c", COLD, name], check=True, capture_output=True, text=True)
+    return round(float(done.stdout), 1)
 
 
 def go_moves(games: int = 300) -> float:
