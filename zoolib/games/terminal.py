@@ -81,7 +81,8 @@ class MatchOptions:
     """Two players of a board game against each other: each opening twice, with colours changed."""
 
     first: Annotated[str, tyro.conf.Positional]
-    """A run folder, shipped weights, mcts:N, minimax:D, solver, random or gtp:"command"."""
+    """A run folder, shipped weights, mcts:N, minimax:D, solver (Connect Four; before the ninth move it plays
+    mcts:10000), random or gtp:"command"."""
     second: Annotated[str, tyro.conf.Positional]
     """The same."""
     game: str = ""
