@@ -420,12 +420,16 @@ def main(argv: list[str] | None = None) -> int:
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(COMMANDS)}"
             raise UsageError(f"no command is called {args[0]!r}; {hint}")
-        return COMMANDS[args[0]](args[1:])
+        try:
+            return COMMANDS[args[0]](args[1:])
+        finally:
+            sys.stdout.flush()  # here, where a reader who is gone can still be noticed
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever reads has read enough, as `head` does
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        with contextlib.suppress(OSError):  # what is still to be written goes nowhere, and nobody complains at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
         from zoolib.data import DataError
