@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from zoolib.games import lines
+from zoolib.games import lines, players
 from zoolib.games.game import Game, Rules
 from zoolib.games.go import go
 from zoolib.teach import board, play
@@ -89,6 +89,16 @@ def test_a_searched_cell_of_a_small_board_has_its_share():
     root = parsed(board.svg(game, game.play(game.init(), 4), visits=[1, 0, 0, 0, 0, 0, 0, 0, 3], value=0))
     assert sorted(texts(root)) == ["25 %", "75 %", "Even"]
     assert len(circles(root)) == 0 and len(list(root.iter(f"{XML}path"))) == 3  # the lines, an X, the middle of the bar
+
+
+def test_the_move_that_is_played_leads_where_two_share_the_visits():
+    game = lines.connect4()
+    seen = [(4, 30, 0.5, 0.4, [4, 2]), (1, 30, 0.25, 0.6, [1]), (0, 4, -1.0, 0.1, [0])]
+    drawn = board.analysed(game, seen)
+    assert drawn["value"] == 0.5 and drawn["visits"].argmax() == 4 and drawn["visits"].round().sum() == 64
+    bold = [t.text for t in parsed(board.svg(game, game.init(), **drawn)).iter(f"{XML}text") if t.get("font-weight")]
+    assert bold == ["47\N{NO-BREAK SPACE}%", "Red 75\N{NO-BREAK SPACE}%"]
+    assert board.analysed(game, players.Random(game).analysis()) == {}
 
 
 @pytest.mark.parametrize("moves", [(0, 3, 1, 4, 2), (2, 0, 4, 1, 6), (0, 1, 3, 2, 6)])
@@ -249,7 +259,7 @@ def test_an_agent_that_fails_leaves_a_board_to_go_on_with(fault, says):
 
 def test_a_search_that_makes_no_sense_fails_as_the_agent_does():
     match = play.Match(lines.tictactoe(), Scripted(0, seen=[(0, 1)]))
-    assert clicked(match, 4).startswith("The agent failed: ValueError") and match.past == [4] and match.view()["svg"]
+    assert clicked(match, 4).startswith("The agent failed: IndexError") and match.past == [4] and match.view()["svg"]
 
 
 def test_an_agent_may_resign_and_pass():

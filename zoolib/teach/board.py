@@ -260,6 +260,19 @@ def svg(game, state, *, visits=None, value=None, last=None, marks=None, ownershi
     return f'<svg xmlns="http://www.w3.org/2000/svg" {shape}>{"".join(parts)}{_over}</svg>'
 
 
+def analysed(game, seen):
+    """What a player's search has seen, as `svg`'s visits and value: `show(..., **analysed(game, player.analysis()))`.
+
+    seen: the move that is played comes first, and leads the visits, also where another has as many.  A player without
+    a search has seen nothing, and nothing is drawn.
+    """
+    if not seen:
+        return {}
+    visits = np.bincount([s[0] for s in seen], [s[1] for s in seen], game.actions)
+    visits[seen[0][0]] += 0.1
+    return {"visits": visits, "value": seen[0][2]}
+
+
 def figure(inside, caption):
     caption = html.escape(caption, quote=False)
     inside = f'<div style="display:grid;justify-items:center">{inside}</div>'

@@ -106,9 +106,8 @@ class Match:
         seen = getattr(self.player, "analysis", list)()
         if not seen:
             return None
-        visits = np.bincount([s[0] for s in seen], [s[1] for s in seen], self.game.actions)
-        _, _, value, _, line = seen[0]
-        line = " ".join(board.Layout(self.game, state).name(a).removeprefix("column ") for a in line[:8])
+        visits, value = board.analysed(self.game, seen).values()
+        line = " ".join(board.Layout(self.game, state).name(a).removeprefix("column ") for a in seen[0][4][:8])
         said = f"{self.player.name}: {visits.sum():,.0f} visits before its move; it expects {line}."
         return visits, value * (1 - 2 * self.game.to_play(state)), said
 
