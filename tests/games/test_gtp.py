@@ -1,16 +1,20 @@
 """The GTP engine answers every line, well-formed, and plays by the rules; SGF comes back as it was written."""
 
 import io
+import math
 import random
 import re
 import shutil
 import subprocess
 import sys
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 from zoolib.games import gtp, lines, sgf
+from zoolib.games.clock import Clock
 from zoolib.games.game import GameError
 from zoolib.games.go import go, make, score
 
@@ -23,7 +27,7 @@ class Chance:
     def __init__(self, game, seed=0):
         self.game, self.rng = game, random.Random(seed)
 
-    def choose(self, state):
+    def choose(self, state, seconds):
         moves = [int(a) for a in np.flatnonzero(self.game.legal(state))]
         return self.rng.choice(moves[:-1] or moves), []
 
@@ -34,7 +38,7 @@ class Fixed:
     def __init__(self, action, analysis=()):
         self.answer = action, list(analysis)
 
-    def choose(self, state):
+    def choose(self, state, seconds):
         return self.answer
 
 
@@ -259,6 +263,57 @@ def test_times_are_read():
     assert engine.ask("time_settings 300 30 5") == engine.ask("time_left w 12 0") == ""
     for line in ("time_settings 1 2", "time_settings a b c", "time_left 1 2 3", "time_left b 1.5 0"):
         assert engine.ask(line) == "? syntax error"
+
+
+def test_a_player_is_told_what_the_clock_leaves():
+    told = []
+
+    class Watch(Chance):
+        def choose(self, state, seconds):
+            told.append(seconds)
+            return super().choose(state, seconds)
+
+    engine = Session(Watch)
+
+    def asked(*lines):
+        told.clear()
+        assert not any(answer.startswith("?") for answer in map(engine.ask, lines))
+        return told
+
+    assert asked("genmove b", "genmove w") == [np.inf, np.inf]  # no clock
+    assert asked("time_settings 0 10 0", "genmove b") == [np.inf]  # which means that there is no limit
+    assert asked("time_settings 120 0 0", "genmove b") == [0, 120 / 12]  # compiled first; a small board
+    assert asked("time_left b 30 0", "genmove b", "time_left b 30 6", "genmove b") == [30 / 12, 30 / 6]
+    assert asked("reg_genmove b", "lz-analyze b 10") == [np.inf, np.inf]  # these are not for the game
+    assert asked("time_left w 0 0", "genmove w", "kata-genmove_analyze w") == [0, 0]
+    assert asked("clear_board", "genmove w") == [10]
+    assert asked("time_settings 0 60 6", "genmove b", "time_left b 14 1", "genmove b", "genmove b") == [0, 10, 14, 10]
+
+
+@hypothesis.given(
+    st.tuples(*[st.integers(0, 100)] * 2, st.integers(0, 9)), st.lists(st.floats(0, 1), min_size=1, max_size=80)
+)
+@hypothesis.example((10, 30, 5), [1.0] * 80)
+def test_who_heeds_the_clock_never_oversteps(settings, parts):
+    """A referee keeps count of main time and periods; a move takes a part of its share, or all of it."""
+    main, period, moves = settings
+    clock, left, stones = Clock(*settings), float(main), 0
+    for i, part in enumerate(parts):
+        share = clock.share(max(12, 40 - i))
+        if period and not moves:
+            assert share == math.inf
+            continue
+        took = part * share
+        clock.spend(took)
+        left -= took
+        if left <= 1e-9 and not stones and period:  # a period begins with this move, which counts
+            left, stones = left + period, moves
+        if stones:
+            stones -= 1
+            assert left >= -1e-6
+            left, stones = (left, stones) if stones else (float(period), moves)
+        assert left >= -1e-6
+    assert left > 0 or period or not main  # where there is no period, something is always kept
 
 
 def test_analysis():

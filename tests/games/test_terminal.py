@@ -2,12 +2,15 @@
 
 import io
 import json
+import math
+import re
 import shlex
 import signal
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -244,6 +247,35 @@ def test_an_engine_begins_with_the_komi_of_its_board():
     moves = "play b d4\nplay w pass\nplay b pass\nfinal_score\n"  # all 49 points are Black's
     assert terminal.gtp(terminal.GtpOptions("go7", opponent="random"), io.StringIO(moves), said) == 0
     assert said.getvalue().split("\n\n")[3] == "= B+40"
+
+
+def test_a_clock_leaves_fewer_simulations(monkeypatch):
+    """On a machine where a simulation takes a hundredth of a second."""
+    now, search = [0.0], players.Searcher.choose
+
+    def slowly(self, states, seeds, past):
+        now[0] += 0.01 * self.simulations
+        return search(self, states, seeds, past)
+
+    monkeypatch.setattr(players.Searcher, "choose", slowly)
+    monkeypatch.setattr(terminal, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    game = catalogue.named("go5")
+    mover, seen = terminal.Mover(players.Searcher(game, 400), 0), []
+    for seconds in (math.inf, 0.0, 0.1, 1.0, 4.9, 5.1, 0.3, 1e9):
+        _, analysis = mover.choose(game.init(), seconds)
+        seen.append(sum(visits for _, visits, *_ in analysis))
+    assert seen == [400, 1, 8, 64, 256, 400, 16, 400]  # powers of two below four fifths of the time, or all
+    legal = np.flatnonzero(game.legal(game.init()))
+    assert terminal.Mover(players.Random(game), 0).choose(game.init(), 0.0)[0] in legal  # it does not search
+
+
+def test_an_engine_plays_a_game_on_a_clock():
+    said = io.StringIO()
+    options = terminal.GtpOptions("go5", opponent="mcts:10000")
+    lines = "time_settings 1 0 0\n" + "genmove b\ngenmove w\n" * 12 + "time_left b 0 0\ngenmove b\n"
+    assert terminal.gtp(options, io.StringIO(lines), said) == 0
+    answers = said.getvalue().split("\n\n")
+    assert all(re.fullmatch("= (|pass|[A-E][1-5])", answer) for answer in answers[:-1]) and len(answers) == 28
 
 
 def test_a_match_of_gomoku_begins_in_balanced_positions(capsys):

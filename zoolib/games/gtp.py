@@ -1,7 +1,7 @@
 """An engine for Go that speaks GTP, the Go Text Protocol (Farnebäck 2002, version 2, draft 2): for Sabaki and GoGui.
 
 Beside the protocol's own commands it knows Leela Zero's and KataGo's for analysis, but not as a running output: each is
-answered once, when the search is done.
+answered once, when the search is done.  Where there is a clock, a player is told how long a move may take.
 
 GTP lets a colour move twice in a row, which Go does not.  Here a move out of turn gives the turn to its colour and
 counts passes anew; no move is added, and two passes of one colour do not end the game.  After the end, by two passes,
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from importlib import metadata
@@ -24,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from zoolib.games import sgf
+from zoolib.games.clock import Clock
 from zoolib.games.game import Game, GameError
 from zoolib.games.go import go
 
@@ -44,8 +46,6 @@ FIXED = {
     "list_commands": "\n".join(COMMANDS),
     "gogui-analyze_commands": "string/Score/final_score\nplist/Stones/final_status_list alive\n"
     "varc/Best Move/reg_genmove %c",
-    "time_settings": "",  # read, and not heeded: a search has its number of simulations
-    "time_left": "",
 }
 COLOURS = {"b": 0, "black": 0, "w": 1, "white": 1}
 MOVES, PASSES, TURN, NOW, CAPTURED, COUNT, HISTORY = range(7)  # where a state of Go keeps them, after the board
@@ -115,11 +115,13 @@ class Engine:
     """A game of Go and a player for it."""
 
     def __init__(self, player_for: Callable[[Game], object], size: int = 9, komi: float = 7.0):
-        """player_for(game) makes a player, whose choose(state) returns (action, analysis), action -1 to resign.
+        """player_for(game) makes a player; its choose(state, seconds) returns (action, analysis), action -1 to resign;
+        seconds is what a clock leaves for the move, infinity where none runs.
 
         It raises GameError for a board that its weights do not fit, and so does this.
         """
         self.player_for, self.game, self.running = player_for, None, True
+        self._time_settings(0, 1, 0)  # which is how GTP says that there is no limit
         self._begin(*self._prepare(size, komi))
 
     def run(self, stdin, stdout) -> None:
@@ -158,7 +160,7 @@ class Engine:
         if name in FIXED:
             return FIXED[name]
         if name.endswith("genmove"):
-            action, _ = self._think(*words)
+            action, _ = self._think(*words, timed=name == "genmove")
             return self._act(*words, action) if name == "genmove" else self._names([action])
         if name.endswith("analyze"):
             return self._analyse(words, kata=name.startswith("kata"), play="genmove" in name)
@@ -199,9 +201,11 @@ class Engine:
         except GameError as error:
             raise GameError(f"unacceptable size: {error}") from None
         self._begin(game, player)
+        self._set_clocks()
 
     def _clear_board(self) -> None:
         self.states = [opening(self.game)]
+        self._set_clocks()
 
     def _komi(self, word: str) -> None:
         if not re.fullmatch(r"[+-]?([0-9]{1,6}\.?[0-9]{0,6}|\.[0-9]{1,6})", word):
@@ -259,12 +263,29 @@ class Engine:
         self.states = [with_handicap(self.game, stones)]
         return self._names(stones)
 
-    def _think(self, colour: int) -> tuple[int, Analysis]:
+    def _time_settings(self, *settings: int) -> None:
+        self.settings = settings
+        self._set_clocks()
+        if self.clocks[0].left < math.inf:
+            self.player.choose(opening(self.game), 0.0)  # what is to be compiled is compiled before the game
+
+    def _set_clocks(self) -> None:
+        self.clocks = [Clock(*self.settings), Clock(*self.settings)]
+
+    def _time_left(self, colour: int, seconds: int, stones: int) -> None:
+        self.clocks[colour].set(seconds, stones)
+
+    def _think(self, colour: int, timed: bool) -> tuple[int, Analysis]:
         """The player's move and analysis; a pass if the game is over."""
         action, analysis = self.game.actions - 1, ()
         if not self.game.outcome(self.states[-1])[0]:
-            state = give_turn(self.game, self.states[-1], colour)
-            action, analysis = self.player.choose(state.copy())
+            state, began, clock = give_turn(self.game, self.states[-1], colour), time.perf_counter(), Clock()
+            if timed:
+                clock = self.clocks[colour]
+            # a game fills most of the board; where it lasts longer, a part of what is left is always kept
+            expected = max(12, (self.game.actions - len(self.states)) // 2)
+            action, analysis = self.player.choose(state.copy(), clock.share(expected))
+            clock.spend(time.perf_counter() - began)
             if action != RESIGN and not (0 <= action < self.game.actions and self.game.legal(state)[action]):
                 raise GameError(f"the player wants to play action {action}, which is not legal")
         return int(action), analysis
@@ -287,7 +308,7 @@ class Engine:
             words.pop(0)
         if len(words) % 2 or not {*words[::2]} <= {"interval", "minmoves", "maxmoves", "ownership"}:
             raise GameError("syntax error")
-        action, analysis = self._think(colour)
+        action, analysis = self._think(colour, timed=play)
         moves = []
         for order, (move, visits, value, prior, line) in enumerate(analysis):
             rate = min(1.0, max(0.0, (float(value) + 1) / 2))

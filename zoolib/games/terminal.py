@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -249,7 +251,7 @@ class GtpOptions:
     opponent: str = ""
     """Another player, with a game: mcts:N, random, a run folder or shipped weights."""
     simulations: int = 400
-    """Simulations a move of a network."""
+    """Simulations a move of a network; fewer where the program that asks sets a clock that wants it."""
     komi: float | None = None
     """Points for White, until the program that asks says otherwise; None: 7, on 7 by 7 it is 9."""
     seed: int = 0
@@ -257,16 +259,41 @@ class GtpOptions:
 
 
 class Mover:
-    """A player as the engine of `gtp` asks for it: one position at a time, with the analysis."""
+    """A player as the engine of `gtp` asks for it: one position at a time, within a time, with the analysis."""
 
     def __init__(self, agent: players.Player, seed: int):
         self.agent, self.seed, self.asked = agent, seed, 0
+        self.hurried, self.each = (
+            agent,
+            0.0,
+        )  # one with fewer simulations; seconds that a simulation takes, once measured
 
-    def choose(self, state: np.ndarray) -> tuple[int, players.Analysis]:
+    def choose(self, state: np.ndarray, seconds: float = math.inf) -> tuple[int, players.Analysis]:
         """An action, and what was seen of the others."""
         seed = np.random.default_rng([self.seed, self.asked]).integers(2**63, dtype=np.uint64)
         self.asked += 1
-        return int(self.agent.choose(state[None], np.array([seed]), [[]])[0]), self.agent.analysis()
+        agent = self.within(seconds, state) if isinstance(self.agent, players.Searcher) else self.agent
+        began = time.perf_counter()
+        action = int(agent.choose(state[None], np.array([seed]), [[]])[0])
+        if self.each:
+            self.each = (time.perf_counter() - began) / agent.simulations
+        return action, agent.analysis()
+
+    def within(self, seconds: float, state: np.ndarray) -> players.Searcher:
+        """The search, or one of a power of two simulations that takes at most four fifths of a time."""
+        most = self.agent.simulations
+        if seconds < math.inf and not self.each:
+            trial = players.Searcher(self.agent.game, 16, self.agent.evaluate)
+            for _ in range(2):  # the first compiles
+                began = time.perf_counter()
+                trial.choose(state[None], np.zeros(1, np.uint64), [[]])
+            self.each = (time.perf_counter() - began) / trial.simulations
+        if most * self.each <= 0.8 * seconds:
+            return self.agent
+        count = 1 << max(0, int(0.8 * seconds / self.each).bit_length() - 1)
+        if self.hurried.simulations != count:
+            self.hurried = players.Searcher(self.agent.game, count, self.agent.evaluate, self.agent.name)
+        return self.hurried
 
 
 def gtp(options: GtpOptions, stdin=None, stdout=None) -> int:
