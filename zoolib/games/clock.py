@@ -17,9 +17,9 @@ class Clock:
         self._overtime()
 
     def _overtime(self) -> None:
-        """A period begins where the main time is used up; what went beyond it counts."""
+        """The first period begins where the main time is used up; what went beyond it counts."""
         if self.left <= 0 and self.moves and not self.stones:
-            self.left, self.stones = max(0.0, self.left + self.period), self.moves
+            self.left, self.stones = self.left + self.period, self.moves
 
     def share(self, expected: float) -> float:
         """Seconds for a move, when `expected` more are to be played (at least 1)."""
@@ -28,15 +28,14 @@ class Clock:
         return max(self.left / expected, self.period / self.moves if self.moves else 0)
 
     def spend(self, seconds: float) -> None:
-        """A move has taken so long."""
-        self.left = max(0.0, self.left - seconds) if self.stones else self.left - seconds
+        """A move has taken so long.  One in which a period begins is the first of that period."""
+        self.left -= seconds
+        self._overtime()
         if self.stones == 1:
             self.left, self.stones = self.period, self.moves
         elif self.stones:
             self.stones -= 1
-        else:
-            self._overtime()
-            self.left = max(0.0, self.left)
+        self.left = max(0.0, self.left)
 
     def set(self, left: float, stones: int) -> None:
         """What the referee says is left; stones is 0 in the main time."""
