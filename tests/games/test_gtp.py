@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import hypothesis
 import numpy as np
@@ -26,6 +27,9 @@ class Chance:
 
     def __init__(self, game, seed=0):
         self.game, self.rng = game, random.Random(seed)
+
+    def ready(self, state):
+        assert (state == self.game.init()).all()
 
     def choose(self, state, seconds):
         moves = [int(a) for a in np.flatnonzero(self.game.legal(state))]
@@ -265,12 +269,19 @@ def test_times_are_read():
         assert engine.ask(line) == "? syntax error"
 
 
-def test_a_player_is_told_what_the_clock_leaves():
-    told = []
+def test_a_player_is_told_what_the_clock_leaves(monkeypatch):
+    """Here every search takes six seconds."""
+    told, now = [], [0.0]
+    monkeypatch.setattr(gtp, "time", SimpleNamespace(perf_counter=lambda: now[0]))
 
     class Watch(Chance):
+        def ready(self, state):
+            super().ready(state)
+            told.append("ready")
+
         def choose(self, state, seconds):
             told.append(seconds)
+            now[0] += 6
             return super().choose(state, seconds)
 
     engine = Session(Watch)
@@ -280,14 +291,16 @@ def test_a_player_is_told_what_the_clock_leaves():
         assert not any(answer.startswith("?") for answer in map(engine.ask, lines))
         return told
 
-    assert asked("genmove b", "genmove w") == [np.inf, np.inf]  # no clock
-    assert asked("time_settings 0 10 0", "genmove b") == [np.inf]  # which means that there is no limit
-    assert asked("time_settings 120 0 0", "genmove b") == [0, 120 / 12]  # compiled first; a small board
-    assert asked("time_left b 30 0", "genmove b", "time_left b 30 6", "genmove b") == [30 / 12, 30 / 6]
-    assert asked("reg_genmove b", "lz-analyze b 10") == [np.inf, np.inf]  # these are not for the game
+    assert asked("genmove b", "komi 5", "genmove w") == [math.inf] * 2  # no clock
+    assert asked("time_settings 0 10 0", "genmove b") == [math.inf]  # which means that there is no limit
+    # a small board: a twelfth of what is left
+    assert asked("time_settings 120 0 0", *["genmove b"] * 2, "genmove w") == ["ready", 10, 9.5, 10]
+    assert asked("reg_genmove b", "lz-analyze b 10", "genmove b") == [math.inf, math.inf, 9]  # two are not for the game
+    assert asked("time_left b 30 0", "genmove b", "time_left b 30 6", "genmove b", "genmove b") == [2.5, 5, 24 / 5]
     assert asked("time_left w 0 0", "genmove w", "kata-genmove_analyze w") == [0, 0]
-    assert asked("clear_board", "genmove w") == [10]
-    assert asked("time_settings 0 60 6", "genmove b", "time_left b 14 1", "genmove b", "genmove b") == [0, 10, 14, 10]
+    assert asked("clear_board", "genmove w", "komi 6", "boardsize 5", "genmove w") == ["ready", 10, *["ready"] * 2, 10]
+    assert asked("time_settings 0 60 6", *["genmove b"] * 7) == ["ready", 10, 54 / 5, 48 / 4, 42 / 3, 36 / 2, 30, 10]
+    assert asked("time_settings 0 1 0", "time_left b 30 2", *["genmove b"] * 3) == ["ready", 15, 24, math.inf]
 
 
 @hypothesis.given(
@@ -306,7 +319,7 @@ def test_who_heeds_the_clock_never_oversteps(settings, parts):
         took = part * share
         clock.spend(took)
         left -= took
-        if left <= 1e-9 and not stones and period:  # a period begins with this move, which counts
+        if left <= 0 and not stones and period:  # a period begins with this move, which counts
             left, stones = left + period, moves
         if stones:
             stones -= 1

@@ -17,7 +17,7 @@ import pytest
 
 from tests.games.test_alphazero import SMALL, run
 from zoolib.cli import main
-from zoolib.games import alphazero, arena, catalogue, players, solver, strength, terminal
+from zoolib.games import alphazero, arena, catalogue, gtp, players, solver, strength, terminal
 from zoolib.games.game import GameError
 from zoolib.pretrained import load_weights
 
@@ -249,33 +249,47 @@ def test_an_engine_begins_with_the_komi_of_its_board():
     assert said.getvalue().split("\n\n")[3] == "= B+40"
 
 
-def test_a_clock_leaves_fewer_simulations(monkeypatch):
-    """On a machine where a simulation takes a hundredth of a second."""
-    now, search = [0.0], players.Searcher.choose
+@pytest.fixture
+def slow(monkeypatch):
+    """A machine where a simulation takes a hundredth of a second: [seconds], and how many each search was to have."""
+    now, asked, search = [0.0], [], players.Searcher.choose
 
     def slowly(self, states, seeds, past):
+        asked.append(self.simulations)
         now[0] += 0.01 * self.simulations
         return search(self, states, seeds, past)
 
     monkeypatch.setattr(players.Searcher, "choose", slowly)
-    monkeypatch.setattr(terminal, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    for module in (terminal, gtp):
+        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    return now, asked
+
+
+def test_a_clock_leaves_fewer_simulations(slow):
     game = catalogue.named("go5")
-    mover, seen = terminal.Mover(players.Searcher(game, 400), 0), []
+    mover, (_, asked) = terminal.Mover(players.Searcher(game, 400), 0), slow
+    mover.ready(game.init())
+    asked.clear()
     for seconds in (math.inf, 0.0, 0.1, 1.0, 4.9, 5.1, 0.3, 1e9):
-        _, analysis = mover.choose(game.init(), seconds)
-        seen.append(sum(visits for _, visits, *_ in analysis))
-    assert seen == [400, 1, 8, 64, 256, 400, 16, 400]  # powers of two below four fifths of the time, or all
-    legal = np.flatnonzero(game.legal(game.init()))
-    assert terminal.Mover(players.Random(game), 0).choose(game.init(), 0.0)[0] in legal  # it does not search
+        action, analysis = mover.choose(game.init(), seconds)
+        assert sum(visits for _, visits, *_ in analysis) == asked[-1] and analysis[0][0] == action
+        assert analysis[0][1:3] == max(seen[1:3] for seen in analysis)  # of as many visits, the one that is worth more
+    assert asked == [400, 1, 8, 64, 256, 400, 16, 400]  # powers of two below four fifths of the time, or all
+    mover.each = 10.0  # after one that took long, it is believed by halves
+    mover.choose(game.init())
+    assert mover.each == 5.0
+    chance = terminal.Mover(players.Random(game), 0)  # which does not search
+    chance.ready(game.init())
+    assert game.legal(game.init())[chance.choose(game.init(), 0.0)[0]]
 
 
-def test_an_engine_plays_a_game_on_a_clock():
-    said = io.StringIO()
-    options = terminal.GtpOptions("go5", opponent="mcts:10000")
-    lines = "time_settings 1 0 0\n" + "genmove b\ngenmove w\n" * 12 + "time_left b 0 0\ngenmove b\n"
-    assert terminal.gtp(options, io.StringIO(lines), said) == 0
+def test_an_engine_plays_a_game_on_a_clock(slow):
+    said, (now, asked) = io.StringIO(), slow
+    lines = "time_settings 60 0 0\n" + "genmove b\ngenmove w\n" * 12 + "time_left b 0 0\ngenmove b\n"
+    assert terminal.gtp(terminal.GtpOptions("go5", opponent="mcts:10000"), io.StringIO(lines), said) == 0
     answers = said.getvalue().split("\n\n")
     assert all(re.fullmatch("= (|pass|[A-E][1-5])", answer) for answer in answers[:-1]) and len(answers) == 28
+    assert asked[:2] == [16, 16] and asked[2] == 256 and asked[-1] == 1 and now[0] < 2 * 60
 
 
 def test_a_match_of_gomoku_begins_in_balanced_positions(capsys):

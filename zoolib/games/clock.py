@@ -4,7 +4,7 @@ import math
 
 
 class Clock:
-    """Seconds `left`: for the next `stones` moves, or for all of the game where that is 0."""
+    """Seconds `left`: for the next `stones` moves, or of the main time where that is 0."""
 
     def __init__(self, main: float = math.inf, period: float = 0, moves: int = 0):
         """main: seconds, and then `moves` moves in each `period` of seconds.
@@ -32,7 +32,7 @@ class Clock:
         self.left -= seconds
         self._overtime()
         if self.stones == 1:
-            self.left, self.stones = self.period, self.moves
+            self.left, self.stones = (self.period, self.moves) if self.moves else (math.inf, 0)
         elif self.stones:
             self.stones -= 1
         self.left = max(0.0, self.left)

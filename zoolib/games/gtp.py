@@ -116,7 +116,7 @@ class Engine:
 
     def __init__(self, player_for: Callable[[Game], object], size: int = 9, komi: float = 7.0):
         """player_for(game) makes a player; its choose(state, seconds) returns (action, analysis), action -1 to resign;
-        seconds is what a clock leaves for the move, infinity where none runs.
+        seconds is what a clock leaves for the move, infinity where none runs.  Before one does, ready(state) is called.
 
         It raises GameError for a board that its weights do not fit, and so does this.
         """
@@ -211,6 +211,7 @@ class Engine:
         if not re.fullmatch(r"[+-]?([0-9]{1,6}\.?[0-9]{0,6}|\.[0-9]{1,6})", word):
             raise GameError("syntax error")
         self._begin(*self._prepare(self.game.shape[1], float(word)), self.states)
+        self._ready()
 
     def _loadsgf(self, *words: str) -> None:
         """FILE [NUMBER]: the position before that move, or at the end.  Single spaces may stand in FILE."""
@@ -232,6 +233,7 @@ class Engine:
         except (OSError, ValueError) as error:
             raise GameError(f"cannot load file: {error}") from None
         self._begin(game, player, states)
+        self._ready()
 
     def _play(self, colour: int, word: str) -> None:
         if word.lower() != "resign":  # which leaves the board as it is
@@ -266,14 +268,21 @@ class Engine:
     def _time_settings(self, *settings: int) -> None:
         self.settings = settings
         self._set_clocks()
-        if self.clocks[0].left < math.inf:
-            self.player.choose(opening(self.game), 0.0)  # what is to be compiled is compiled before the game
 
     def _set_clocks(self) -> None:
         self.clocks = [Clock(*self.settings), Clock(*self.settings)]
+        self._ready()
+
+    def _ready(self) -> None:
+        """Where a clock will run, the player compiles what it wants, and measures, before it does."""
+        if min(clock.left for clock in self.clocks) < math.inf:
+            self.player.ready(opening(self.game))
 
     def _time_left(self, colour: int, seconds: int, stones: int) -> None:
+        free = self.clocks[colour].left == math.inf
         self.clocks[colour].set(seconds, stones)
+        if free:
+            self._ready()
 
     def _think(self, colour: int, timed: bool) -> tuple[int, Analysis]:
         """The player's move and analysis; a pass if the game is over."""

@@ -251,7 +251,7 @@ class GtpOptions:
     opponent: str = ""
     """Another player, with a game: mcts:N, random, a run folder or shipped weights."""
     simulations: int = 400
-    """Simulations a move of a network; fewer where the program that asks sets a clock that wants it."""
+    """Simulations a move of a network. Where the program that asks sets a clock, a search takes fewer if it must."""
     komi: float | None = None
     """Points for White, until the program that asks says otherwise; None: 7, on 7 by 7 it is 9."""
     seed: int = 0
@@ -263,32 +263,37 @@ class Mover:
 
     def __init__(self, agent: players.Player, seed: int):
         self.agent, self.seed, self.asked = agent, seed, 0
-        self.hurried, self.each = (
-            agent,
-            0.0,
-        )  # one with fewer simulations; seconds that a simulation takes, once measured
+        self.hurried = agent  # one with fewer simulations
+        self.each = 0.0  # seconds that a simulation takes
 
     def choose(self, state: np.ndarray, seconds: float = math.inf) -> tuple[int, players.Analysis]:
         """An action, and what was seen of the others."""
         seed = np.random.default_rng([self.seed, self.asked]).integers(2**63, dtype=np.uint64)
         self.asked += 1
-        agent = self.within(seconds, state) if isinstance(self.agent, players.Searcher) else self.agent
+        agent = self.within(seconds) if isinstance(self.agent, players.Searcher) else self.agent
         began = time.perf_counter()
         action = int(agent.choose(state[None], np.array([seed]), [[]])[0])
-        if self.each:
-            self.each = (time.perf_counter() - began) / agent.simulations
-        return action, agent.analysis()
+        seen = agent.analysis()
+        if isinstance(agent, players.Searcher):
+            took = (time.perf_counter() - began) / agent.simulations
+            self.each = max(took, self.each / 2)  # they are cheap near the end of a game, and games are taken back
+            if agent.evaluate is None:  # a hurried search has seen many moves once each, in their order on the board
+                seen.sort(key=lambda s: (s[1], s[2]), reverse=True)
+                action = seen[0][0]
+        return action, seen
 
-    def within(self, seconds: float, state: np.ndarray) -> players.Searcher:
-        """The search, or one of a power of two simulations that takes at most four fifths of a time."""
-        most = self.agent.simulations
-        if seconds < math.inf and not self.each:
+    def ready(self, state: np.ndarray) -> None:
+        """Compile, and measure what a simulation takes."""
+        if isinstance(self.agent, players.Searcher):
             trial = players.Searcher(self.agent.game, 16, self.agent.evaluate)
             for _ in range(2):  # the first compiles
                 began = time.perf_counter()
                 trial.choose(state[None], np.zeros(1, np.uint64), [[]])
             self.each = (time.perf_counter() - began) / trial.simulations
-        if most * self.each <= 0.8 * seconds:
+
+    def within(self, seconds: float) -> players.Searcher:
+        """The search, or one of a power of two simulations that takes four fifths of a time, if more than one does."""
+        if seconds == math.inf or self.agent.simulations * self.each <= 0.8 * seconds:
             return self.agent
         count = 1 << max(0, int(0.8 * seconds / self.each).bit_length() - 1)
         if self.hurried.simulations != count:

@@ -269,7 +269,7 @@ def analysed(game, seen):
     if not seen:
         return {}
     visits = np.bincount([s[0] for s in seen], [s[1] for s in seen], game.actions)
-    visits[seen[0][0]] += 0.1
+    visits[seen[0][0]] += 1e-6
     return {"visits": visits, "value": seen[0][2]}
 
 
