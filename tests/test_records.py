@@ -52,6 +52,24 @@ def test_a_stale_record_says_so(tmp_path, monkeypatch, capsys):
         records.recorded("none")
 
 
+def test_shipped_weights_that_were_measured_count(tmp_path, monkeypatch):
+    (tmp_path / "weights").mkdir()
+    monkeypatch.setattr(records, "PACKAGE", tmp_path)
+
+    def digest(sums, *weights):
+        (tmp_path / "weights" / "SHA256SUMS").write_text(sums)
+        return records.code_digest("zoolib.stats", weights)
+
+    lines = "01 a.safetensors\n02 b-a.safetensors\n"
+    assert digest(lines) == digest(lines.replace("01", "03"))
+    assert digest(lines) != digest(lines, "a") != digest(lines.replace("01", "03"), "a")
+    assert digest(lines, "a") == digest(lines.replace("02", "03"), "a")
+    old = {"module": "zoolib.stats", "code_hash": digest(lines, "a"), "weights": ["a"]}
+    assert records.stale_variants({"variants": {"old": old}}) == []
+    digest(lines.replace("01", "03"))
+    assert records.stale_variants({"variants": {"old": old}}) == ["old"]
+
+
 def test_the_digest_tells_the_tree_in_every_version_alike():
     # what ast.dump would say differs between 3.11, 3.12 (type_params) and 3.13 (empty fields left out)
     tree = records.ast.parse("def f(x):\n    return x\n")

@@ -63,7 +63,7 @@ def stale_variants(name: str, recipe: dict) -> list[str]:
 
     path = FOLDER / f"{name}.json"
     saved = json.loads(path.read_text())["variants"] if path.is_file() else {}
-    digest = code_digest(recipe["module"])
+    digest = code_digest(recipe["module"], recipe.get("weights", ()))
     return [
         variant
         for variant, command in recipe["variants"].items()
@@ -76,12 +76,14 @@ def record(name: str, recipe: dict) -> None:
     from zoolib.records import code_digest
     from zoolib.run import write_atomically
 
-    digest = code_digest(recipe["module"])
+    digest = code_digest(recipe["module"], recipe.get("weights", ()))
     variants = {}
     for variant, command in recipe["variants"].items():
         if "seeds" not in recipe:
             rows = run_script(name, variant, command, digest)
             variants[variant] = {"command": command, "module": recipe["module"], "code_hash": digest, "rows": rows}
+            if "weights" in recipe:
+                variants[variant]["weights"] = recipe["weights"]
             continue
         runs = [run_seed(name, variant, command, recipe, seed, digest) for seed in range(recipe["seeds"])]
         variants[variant] = {

@@ -1,7 +1,7 @@
 """Recorded results: the measured evidence that chapters quote, one JSON file a record.
 
-Only `make results` writes them.  Each variant carries a digest of the code that made it; `recorded` says so where
-that code has changed since.
+Only `make results` writes them.  Each variant carries a digest of the code that made it, and of the shipped weights
+that it measured; `recorded` says so where these have changed since.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import ast
 import hashlib
 import importlib.util
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
@@ -17,14 +18,18 @@ PACKAGE = Path(__file__).parent
 FOLDER = PACKAGE / "results" if (PACKAGE / "results").is_dir() else PACKAGE.parent / "book" / "results"
 
 
-def code_digest(module: str) -> str:
+def code_digest(module: str, weights: Sequence[str] = ()) -> str:
     """Digest of what a zoolib module does: its code and that of the zoolib modules it imports.
 
     Comments, docstrings and layout do not count, so that a better sentence makes no result stale.
+    weights: names of shipped weights that are measured with it; their checksums count, too.
     """
     total = hashlib.sha256()
     for name, tree in sorted(_closure(module, {}).items()):
         total.update(f"{name}:{_told(tree)}".encode())
+    sums = (PACKAGE / "weights" / "SHA256SUMS").read_text().splitlines()
+    for name in sorted(weights):
+        total.update(next(line for line in sums if line.endswith(f" {name}.safetensors")).encode())
     return total.hexdigest()[:16]
 
 
@@ -78,7 +83,9 @@ def recorded(name: str) -> dict:
 
 
 def stale_variants(record: dict) -> list[str]:
-    """The variants of a record whose code is no longer the code that made them."""
+    """The variants of a record whose code, or weights, are no longer those that made them."""
     return [
-        name for name, variant in record["variants"].items() if variant["code_hash"] != code_digest(variant["module"])
+        name
+        for name, variant in record["variants"].items()
+        if variant["code_hash"] != code_digest(variant["module"], variant.get("weights", ()))
     ]
