@@ -27,9 +27,9 @@ def code_digest(module: str, weights: Sequence[str] = ()) -> str:
     total = hashlib.sha256()
     for name, tree in sorted(_closure(module, {}).items()):
         total.update(f"{name}:{_told(tree)}".encode())
-    sums = (PACKAGE / "weights" / "SHA256SUMS").read_text().splitlines()
-    for name in sorted(weights):
-        total.update(next(line for line in sums if line.endswith(f" {name}.safetensors")).encode())
+    for line in (PACKAGE / "weights" / "SHA256SUMS").read_text().splitlines():  # sorted by name
+        if line.split()[1].removesuffix(".safetensors") in weights:
+            total.update(line.encode())
     return total.hexdigest()[:16]
 
 

@@ -288,9 +288,8 @@ class Engine:
         """The player's move and analysis; a pass if the game is over."""
         action, analysis = self.game.actions - 1, ()
         if not self.game.outcome(self.states[-1])[0]:
-            state, began, clock = give_turn(self.game, self.states[-1], colour), time.perf_counter(), Clock()
-            if timed:
-                clock = self.clocks[colour]
+            state, began = give_turn(self.game, self.states[-1], colour), time.perf_counter()
+            clock = self.clocks[colour] if timed else Clock()  # which never runs out
             # a game fills most of the board; where it lasts longer, a part of what is left is always kept
             expected = max(12, (self.game.actions - len(self.states)) // 2)
             action, analysis = self.player.choose(state.copy(), clock.share(expected))

@@ -106,10 +106,10 @@ class Match:
         seen = getattr(self.player, "analysis", list)()
         if not seen:
             return None
-        visits, value = board.analysed(self.game, seen).values()
+        drawn = board.analysed(self.game, seen)
         line = " ".join(board.Layout(self.game, state).name(a).removeprefix("column ") for a in seen[0][4][:8])
-        said = f"{self.player.name}: {visits.sum():,.0f} visits before its move; it expects {line}."
-        return visits, value * (1 - 2 * self.game.to_play(state)), said
+        said = f"{self.player.name}: {drawn['visits'].sum():,.0f} visits before its move; it expects {line}."
+        return drawn["visits"], drawn["value"] * (1 - 2 * self.game.to_play(state)), said
 
     def status(self):
         """What has happened and whose turn it is, in words."""
